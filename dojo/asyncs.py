@@ -1,0 +1,98 @@
+"""What the harness has to know of asyncio, anyio and trio. None is imported before a test needs it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+PLUGINS = {
+    "pytest.mark.asyncio": ("asyncio", "pytest_asyncio.plugin"),
+    "pytest.mark.anyio": ("anyio", "anyio.pytest_plugin"),
+}
+
+
+def load_plugins_for(source: str, config: pytest.Config) -> None:
+    """Register the async plugins that a test file uses; addopts keeps them out until then.
+
+    Raises pytest.UsageError where a file uses both, as a test with both marks would
+    run under pytest-asyncio alone, its trio half included.
+    """
+    used = [plugin for mark, plugin in PLUGINS.items() if mark in source]
+    if len(used) > 1:
+        raise pytest.UsageError("a test file uses either pytest.mark.asyncio or pytest.mark.anyio, not both")
+    for name, module in used:
+        manager = config.pluginmanager
+        if not manager.has_plugin(name):
+            manager.unblock(name)
+            with warnings.catch_warnings():
+                # The default scopes are what we want; saying so would need an ini
+                # option that nobody knows while the plugin is not loaded.
+                warnings.simplefilter("ignore")
+                __import__(module)
+                manager.register(sys.modules[module], name)
+
+
+def cancel_everything() -> None:
+    """Cancel all tasks of all running loops, from any thread, and wake the loops for it."""
+    for loop in _instances("asyncio", "AbstractEventLoop"):
+        if loop.is_running():
+            loop.call_soon_threadsafe(_cancel_asyncio, loop)
+    for token in _instances("trio", "lowlevel.TrioToken"):
+        try:
+            token.run_sync_soon(_cancel_trio)
+        except sys.modules["trio"].RunFinishedError:
+            pass
+
+
+def forget_runner() -> None:
+    """Let anyio's plugin begin anew after a test whose runner had to be left behind."""
+    plugin: Any = sys.modules.get("anyio.pytest_plugin")
+    if plugin is not None:
+        plugin._current_runner, plugin._runner_leases, plugin._runner_stack = None, 0, None
+
+
+def _instances(module: str, name: str) -> Iterator[Any]:
+    if module not in sys.modules:
+        return
+    wanted: Any = sys.modules[module]
+    for part in name.split("."):
+        wanted = getattr(wanted, part)
+    for candidate in gc.get_objects():
+        if issubclass(type(candidate), wanted):
+            yield candidate
+
+
+def _cancel_asyncio(loop: Any) -> None:
+    for task in sys.modules["asyncio"].all_tasks(loop):
+        task.cancel()
+
+
+def _cancel_trio() -> None:
+    trio: Any = sys.modules["trio"]
+    tasks = [trio.lowlevel.current_root_task()]
+    while tasks:
+        for nursery in tasks.pop().child_nurseries:
+            nursery.cancel_scope.cancel()
+            tasks.extend(nursery.child_tasks)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Both backends, on virtual time: a sleep costs nothing, a deadlock is said at once."""
+    if request.param == "asyncio":
+        from dojo.kit.clock import new_event_loop
+
+        loop_factory: Callable[[], Any] = new_event_loop
+        return "asyncio", {"loop_factory": loop_factory}
+    import trio.testing
+
+    class Token(trio.abc.Instrument):
+        def before_run(self) -> None:
+            trio.lowlevel.current_trio_token()  # makes the token that cancel_everything looks for
+
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0), "instruments": [Token()]}

@@ -1,0 +1,98 @@
+"""An asyncio loop on virtual time: sleeping takes no time, and a deadlock is said at once.
+
+    new_event_loop()    for asyncio.Runner, anyio's {"loop_factory": ...}, pytest-asyncio's hook
+
+trio has its own: trio.testing.MockClock(autojump_threshold=0).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from dojo.kit.fence import Fence
+
+SLICE = 0.01  # seconds between two looks whether a thread is still at work
+POOLED = ("asyncio_", "ThreadPoolExecutor")  # threads that outlive their work: the loop counts it
+
+
+class Deadlock(AssertionError):
+    """Nobody can go on: every task waits, and nothing is left that could wake one."""
+
+
+class VirtualTimeSelector(selectors.DefaultSelector):
+    """Where a selector would wait for a timer, this one moves the clock instead.
+
+    Sockets work as ever: octets on their way between two of this process arrive first.
+    While a thread that was started since is at work, time is real, as nobody knows how
+    long that takes. Threads that were there before, and those named "dojo...", do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.in_executor = 0
+        self._before = set(threading.enumerate())
+        self._fence: Fence | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if (ready := super().select(0)) or (timeout is not None and timeout <= 0):
+            return ready
+        waited = 0.0
+        while (timeout is None or waited < timeout) and self._others_work():
+            if ready := super().select(SLICE):
+                return ready
+            waited += SLICE
+        if len(self.get_map()) > 1:  # more than the loop's own wake-up socket
+            self._fence = self._fence or Fence()
+            self._fence.wait()
+        if ready := super().select(0):  # what came while we looked at threads and fence
+            return ready
+        if timeout is None:
+            raise Deadlock("a deadlock: every task waits for another, and no timer is left to wake one")
+        self.now += timeout
+        return []
+
+    def close(self) -> None:
+        if self._fence is not None:
+            self._fence.close()
+        super().close()
+
+    def _others_work(self) -> bool:
+        return self.in_executor > 0 or any(
+            _works(thread) for thread in threading.enumerate() if thread not in self._before
+        )
+
+
+def _works(thread: threading.Thread) -> bool:
+    jobs = getattr(thread, "queue", None)  # anyio's worker threads have one, and stay when it is empty
+    if hasattr(jobs, "unfinished_tasks"):
+        return bool(jobs.unfinished_tasks)
+    return not thread.name.startswith((*POOLED, "dojo"))
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop, but for what its clock says."""
+
+    def __init__(self) -> None:
+        self._virtual = VirtualTimeSelector()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        future = super().run_in_executor(executor, func, *args)
+        self._virtual.in_executor += 1
+        future.add_done_callback(self._executed)
+        return future
+
+    def _executed(self, future: asyncio.Future[Any]) -> None:
+        self._virtual.in_executor -= 1
+
+
+def new_event_loop() -> VirtualTimeLoop:
+    return VirtualTimeLoop()

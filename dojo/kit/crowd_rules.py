@@ -1,0 +1,81 @@
+"""What every server here must show that serves many clients at once: tests to inherit, over real TCP.
+
+A test class inherits CrowdRules and sets `response` (what apps return) and `server` (what `running` takes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dojo.kit.http_rules import GET, HELLO, LAST, request
+from dojo.kit.lint import read_answer
+from dojo.kit.rude import Client, ask, idle, reset
+from dojo.kit.serving import running
+
+
+class CrowdRules:
+    """The tests."""
+
+    response: Callable[..., Any]
+    server: Any
+
+    def hello(self, request: Any) -> Any:
+        """Answer like the article's servers: an app."""
+        return self.response(200, {"Content-Type": "application/json"}, HELLO)
+
+    def echo_target(self, request: Any) -> Any:
+        """Answer with the target of the request: an app."""
+        return self.response(200, {}, request.target.encode())
+
+    def test_every_client_gets_hello_over_tcp(self) -> None:
+        with running(self.server, self.hello) as server:
+            answers = [read_answer(ask(server.port, LAST)) for _ in range(3)]
+        assert [answer.body for answer in answers] == [HELLO] * 3
+
+    def test_last_to_come_can_be_first_served(self) -> None:
+        with (
+            running(self.server, self.echo_target) as server,
+            Client(server.port) as early,
+            Client(server.port) as late,
+        ):
+            for client, target in [(late, "/1"), (early, "/2"), (late, "/3"), (early, "/4")]:
+                client.say(request(f"GET {target}"))
+                client.read_until(target.encode())
+
+    def test_client_in_mid_request_keeps_nobody_out(self) -> None:
+        with running(self.server, self.hello) as server, Client(server.port) as slow:
+            slow.say(GET[:9])
+            answer = read_answer(ask(server.port, LAST))
+            assert answer.body == HELLO, "another client is in the midst of its request"
+            slow.say(GET[9:])
+            slow.read_until(HELLO)
+
+    def test_bad_clients_harm_nobody(self) -> None:
+        with running(self.server, self.hello) as server:
+            reset(server.port)
+            reset(server.port, GET)
+            reset(server.port, GET[:9])
+            reset(server.port, b"\0\xff\r\n\r\n")
+            answer = read_answer(ask(server.port, LAST))
+        assert answer.body == HELLO, "four clients before this one went with a reset"
+
+    def test_app_that_raises_harms_nobody_else(self) -> None:
+        def app(request: Any) -> Any:
+            if request.target == "/bug":
+                raise LookupError("the app's own fault")
+            return self.hello(request)
+
+        with running(self.server, app) as server, Client(server.port) as other:
+            other.say(GET[:9])
+            ask(server.port, request("GET /bug"))
+            other.say(GET[9:])
+            other.read_until(HELLO)
+
+    def test_idle_clients_are_no_burden(self) -> None:
+        with running(self.server, self.hello) as server, idle(server.port, 100):
+            answer = read_answer(ask(server.port, LAST))
+            assert answer.body == HELLO, "100 idle clients were there before"
+            with idle(server.port, 100):  # not all 200 at once: the queue of a listener has an end
+                answer = read_answer(ask(server.port, LAST))
+                assert answer.body == HELLO, "200 idle clients were there before"

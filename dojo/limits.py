@@ -1,0 +1,186 @@
+"""Run a piece of foreign code so that it cannot take the whole run with it.
+
+The code runs in a daemon thread of its own. The caller watches it, and gives up on it
+when it computes for too long, stands still, or prints without end: then it says
+where everybody is parked, stops the thread if it can be stopped, and goes on without it
+if it cannot. Ctrl-C reaches the caller at once, whatever the code does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dojo import asyncs, parked
+
+TICK = 0.05  # seconds between two looks at the thread
+FLOOD = 10_000_000  # octets printed in one test
+GRACE = 1.0  # seconds that a stopped thread has to unwind
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to give up, in seconds."""
+
+    standing: float  # nobody in the process has done anything for so long
+    computing: float  # CPU time of the thread
+    in_all: float  # whatever it does
+
+    @classmethod
+    def of(cls, patience: float) -> Limits:
+        return cls(standing=patience, computing=1.5 * patience, in_all=15 * patience)
+
+
+class GaveUpError(Exception):
+    """The code did not come to an end; the text says why, and where it stands."""
+
+
+class ExitCalledError(Exception):
+    """The code tried to end the whole process."""
+
+
+class _Stop(BaseException):
+    """Thrown into a thread that is to end."""
+
+
+@dataclass
+class Outcome:
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+abandoned: list[threading.Thread] = []
+"""Threads that could not be stopped: whoever ends the process has to leave without them."""
+
+suspended = False
+"""True while a person is in a debugger: then nothing has a limit."""
+
+
+def run(function: Callable[[], object], limits: Limits, name: str) -> None:
+    """Call function within limits, in a thread of its own; raise what it raises.
+
+    Raises GaveUpError where it goes beyond the limits; ExitCalledError where it calls os._exit.
+    """
+    if suspended:
+        function()
+        return
+    outcome = Outcome()
+
+    def body() -> None:
+        try:
+            function()
+        except BaseException as error:
+            outcome.error = error
+        finally:
+            outcome.done.set()
+
+    earlier = set(threading.enumerate())
+
+    # Daemon: threads that the code starts in its turn inherit it, and so do
+    # not keep the process alive.
+    thread = threading.Thread(target=body, name=name, daemon=True)
+    with _exit_is_an_error():
+        thread.start()
+        verdict = _watch(thread, outcome.done, limits)
+        if verdict is not None:
+            mine = sorted(set(threading.enumerate()) - earlier, key=lambda t: t.ident or 0)
+            text = f"{verdict}\n{parked.describe([thread, *(t for t in mine if t is not thread)])}"
+            _stop(thread, outcome.done)
+            gc.freeze()  # what stays parked is not to be described again with the next hang
+            raise GaveUpError(text)
+    if outcome.error is not None:
+        try:
+            raise outcome.error
+        finally:
+            outcome.error = None  # break the cycle of error, traceback and this frame
+
+
+def _watch(thread: threading.Thread, done: threading.Event, limits: Limits) -> str | None:
+    """Wait for the end; the sentence that says why not to wait any longer, or None."""
+    started = time.monotonic()
+    quiet_ticks, last_cpu = 0, time.process_time()
+    while not done.wait(TICK):
+        if suspended:
+            continue
+        cpu = time.process_time()
+        # The watch itself costs well under a tenth of a tick. Ticks are counted, not
+        # seconds: a machine that stood still for a while is not the learner's fault.
+        quiet_ticks = quiet_ticks + 1 if cpu - last_cpu < TICK / 10 else 0
+        last_cpu = cpu
+        if (printed := _printed()) > FLOOD:
+            return f"it printed {printed // 1_000_000} million characters and goes on printing"
+        if _cpu_of(thread) > limits.computing:
+            return f"it computed for {limits.computing:g} s and came to no end: an endless loop?"
+        if quiet_ticks * TICK >= limits.standing:
+            return f"it hangs: for {limits.standing:g} s nothing moved, everybody waits"
+        if time.monotonic() - started > limits.in_all:
+            return f"it did not end within {limits.in_all:g} s"
+    return None
+
+
+def _cpu_of(thread: threading.Thread) -> float:
+    """CPU seconds of another thread; 0 where the platform cannot tell."""
+    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+        return 0.0
+    try:
+        return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+    except OSError:  # it has just ended
+        return 0.0
+
+
+def _printed() -> int:
+    """Octets in the file that pytest captures stdout in; 0 where stdout is anything else."""
+    try:
+        status = os.fstat(1)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _stop(thread: threading.Thread, done: threading.Event) -> None:
+    """Cancel what can be cancelled, throw _Stop into what cannot, and leave behind the rest."""
+    asyncs.cancel_everything()
+    done.wait(GRACE / 2)
+    for _ in range(2):  # the second for a loop that takes the first as a task's failure
+        if not done.is_set():
+            ident = ctypes.c_ulong(thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Stop))
+            asyncs.cancel_everything()  # it may sleep in its selector
+            done.wait(GRACE / 4)
+    asyncs.forget_runner()
+    if not done.is_set():
+        abandoned.append(thread)
+
+
+@contextmanager
+def _exit_is_an_error() -> Iterator[None]:
+    """Turn os._exit into an exception, in this process and while the code runs."""
+    real, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> None:
+        if os.getpid() != process:  # a forked child may end as it likes
+            real(status)
+        raise ExitCalledError(f"os._exit({status}) would end the whole process, everybody in it included")
+
+    os._exit = refuse  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = real
+
+
+def leave_for_good(status: int) -> None:
+    """End the process now where a thread that cannot be stopped would keep it for ever."""
+    stuck = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
+    if abandoned and stuck:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

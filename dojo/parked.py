@@ -1,0 +1,125 @@
+"""Where everybody is parked: the frames of threads, tasks and coroutines, in words.
+
+Works for any way of running coroutines, the learner's own scheduler included: what
+is suspended is found through the garbage collector, not by asking a loop.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import linecache
+import sys
+import threading
+import types
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dojo.house import ROOT
+
+FOLDERS = [str(ROOT / "katas"), str(ROOT / "solutions"), str(ROOT / "dojo" / "tests" / "answers")]
+"""Where the code is that is on trial."""
+
+TESTS = str(ROOT / "tests")
+MOST = 12  # suspended coroutines shown; a thousand parked clients look alike
+
+
+def describe(threads: Iterable[threading.Thread]) -> str:
+    """A paragraph for each of threads and each suspended coroutine: its file, line and source."""
+    frames = sys._current_frames()
+    lines = []
+    for thread in threads:
+        if thread.ident in frames:
+            stack = list(_outward(frames[thread.ident]))
+            lines += _paragraph(f"thread {thread.name}", stack, _call_of(stack[0]))
+    suspended = list(_suspended())
+    for name, stack, state in suspended[:MOST]:
+        lines += _paragraph(name, stack, state)
+    if len(suspended) > MOST:
+        lines.append(f"... and {len(suspended) - MOST} more coroutines")
+    return "\n".join(lines)
+
+
+def shown_path(filename: str) -> str:
+    """A file's path as a learner knows it: from the root of the house."""
+    path = Path(filename)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else filename
+
+
+def is_ours(filename: str) -> bool:
+    """Is this a file of a kata, or of its tests?"""
+    return filename.startswith((*FOLDERS, TESTS))
+
+
+def _outward(frame: types.FrameType | None) -> Iterator[types.FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _paragraph(name: str, stack: list[types.FrameType], state: str) -> list[str]:
+    """Name the innermost frame that the learner (or else a test) wrote; the rest is machinery."""
+    for folder in (*FOLDERS, TESTS, ""):
+        for frame in stack:
+            filename = frame.f_code.co_filename
+            if filename.startswith(folder):
+                line = frame.f_lineno or frame.f_code.co_firstlineno
+                source = linecache.getline(filename, line).strip()
+                where = f"{shown_path(filename)}:{line}"
+                return [f"{name}  {state}", f"    {where} in {frame.f_code.co_name}", f"        {source}"]
+    return [f"{name}  {state}"]
+
+
+def _call_of(frame: types.FrameType) -> str:
+    """What a thread is doing, judged by its innermost frame."""
+    name, filename = frame.f_code.co_name, frame.f_code.co_filename
+    if is_ours(filename):
+        return "is here:"
+    module = frame.f_globals.get("__name__", "")
+    return f"is in {module}.{name}, called here:"
+
+
+def _suspended() -> Iterator[tuple[str, list[types.FrameType], str]]:
+    """All coroutines that stand still and that no other coroutine awaits."""
+    objects = gc.get_objects()
+    names = dict(_task_names(objects))
+    coroutines = [o for o in objects if isinstance(o, types.CoroutineType) and o.cr_frame is not None]
+    inner = {id(o.cr_await) for o in coroutines}
+    for coroutine in coroutines:
+        if coroutine.cr_running or id(coroutine) in inner:
+            continue
+        stack, awaited = _inward(coroutine)
+        if not any(is_ours(frame.f_code.co_filename) for frame in stack):
+            continue
+        state = "was made and never started" if inspect.getcoroutinestate(coroutine) == "CORO_CREATED" else "waits"
+        state += f" for {awaited}:" if awaited and state == "waits" else ":"
+        yield names.get(id(coroutine), f"coroutine {coroutine.__qualname__}"), stack, state
+
+
+def _inward(coroutine: Any) -> tuple[list[types.FrameType], str]:
+    """The frames of a suspended coroutine, innermost first, and what it waits for at the bottom."""
+    stack: list[types.FrameType] = []
+    current = coroutine
+    while current is not None:
+        frame = getattr(current, "cr_frame", None) or getattr(current, "gi_frame", None) or getattr(current, "ag_frame", None)
+        if frame is None:
+            break
+        stack.insert(0, frame)
+        current = (
+            getattr(current, "cr_await", None)
+            or getattr(current, "gi_yieldfrom", None)
+            or getattr(current, "ag_await", None)
+        )
+    return stack, type(current).__qualname__ if current is not None else ""
+
+
+def _task_names(objects: list[Any]) -> Iterator[tuple[int, str]]:
+    """The names that asyncio and trio know their tasks by; neither is imported for it."""
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
+    for candidate in objects:
+        kind = type(candidate)
+        if asyncio is not None and issubclass(kind, getattr(asyncio, "Task", ())):
+            yield id(candidate.get_coro()), f"asyncio task {candidate.get_name()}"
+        elif trio is not None and kind is trio.lowlevel.Task:
+            yield id(candidate.coro), f"trio task {candidate.name.rpartition('.')[2]}"

@@ -1,0 +1,185 @@
+"""Proofs about the katas: impostors that must fail for their reason, other right answers that must pass.
+
+Both are collected next to this package, and each runs the kata's real tests in a world of its own:
+
+- `dojo/tests/impostors/<stem>.md`: small differences from the reference, as diffs. The tests of the
+  step run in their order; the first to fail must be the one named, with the words quoted.
+- `dojo/tests/answers/<stem>/<make>.py`: a whole answer of another make. All of the kata's tests must pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from dojo import parked
+from dojo.house import House, Kata
+from dojo.limits import Limits
+from dojo.worlds import World
+
+EXPECTED = pytest.StashKey["Impostor"]()
+QUICK = Limits.of(0.5)
+
+
+@dataclass(frozen=True)
+class Impostor:
+    """A wrong answer: what it changes in the reference, which test catches it, and how that reads."""
+
+    title: str
+    fails: str
+    says: str
+    changes: tuple[tuple[str, str], ...]
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"\W+", "-", self.title.lower()).strip("-")
+
+    def applied_to(self, source: str) -> str:
+        """The reference with the changes made. Raises ValueError where one does not fit exactly once."""
+        for before, after in self.changes:
+            if source.count(before) != 1:
+                raise ValueError(f"{self.title}: these lines stand {source.count(before)} times in the reference:\n{before}")
+            source = source.replace(before, after)
+        return source
+
+
+def read_impostors(path: Path) -> Iterator[Impostor]:
+    """The impostors of a catalogue. Raises ValueError for an entry that lacks a part."""
+    for section in re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        title, _, body = section.partition("\n")
+        fails = re.search(r"^fails: (.+)$", body, re.MULTILINE)
+        says = re.search(r"^says: (.+)$", body, re.MULTILINE)
+        diffs = re.findall(r"^```diff\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+        if not (fails and says and diffs):
+            raise ValueError(f"{path.name}: {title!r} needs a 'fails:', a 'says:' and a diff")
+        changes = tuple((_side(diff, " -"), _side(diff, " +")) for diff in diffs)
+        yield Impostor(title.strip(), fails[1].strip(), says[1].strip(), changes)
+
+
+def _side(diff: str, signs: str) -> str:
+    return "".join((line[1:] or "\n") for line in diff.splitlines(keepends=True) if (line.strip("\n") or " ")[0] in signs)
+
+
+class Trial(pytest.Module):
+    """The real test file of a kata, run on another answer than the learner's."""
+
+    answer: Path
+    kata: Kata
+    impostor: Impostor | None = None
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, name: str, kata: Kata, answer: Path) -> Trial:
+        trial: Trial = cls.from_parent(parent, path=kata.tests, nodeid=f"{parent.nodeid}::{name}")
+        trial.name, trial.kata, trial.answer = name, kata, answer
+        return trial
+
+    def world(self) -> World:
+        return World(self.kata, lambda kata: self.answer if kata == self.kata else kata.solution)
+
+
+class Catalogue(pytest.File):
+    """The impostors of one kata."""
+
+    kata: Kata
+    folder: Path
+
+    def collect(self) -> Iterable[Trial]:
+        reference = self.kata.solution.read_text(encoding="utf-8")
+        for impostor in read_impostors(self.path):
+            # In a file, so that a traceback can show its lines.
+            answer = self.folder / self.kata.stem / f"{impostor.slug}.py"
+            answer.parent.mkdir(exist_ok=True)
+            answer.write_text(impostor.applied_to(reference), encoding="utf-8")
+            trial = Trial.of(self, impostor.slug, self.kata, answer)
+            trial.impostor = impostor
+            yield trial
+
+
+class Answer(pytest.File):
+    """A right answer of another make."""
+
+    kata: Kata
+
+    def collect(self) -> Iterable[Trial]:
+        yield Trial.of(self, "answer", self.kata, self.path)
+
+
+class Proofs:
+    """Collects impostors and answers, and turns the verdict on an impostor round."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.folder = TemporaryDirectory(prefix="impostors-")
+        parked.FOLDERS.append(self.folder.name)
+
+    def pytest_unconfigure(self) -> None:
+        parked.FOLDERS.remove(self.folder.name)
+        self.folder.cleanup()
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        folder = self.house.root / "dojo" / "tests"
+        if file_path.parent == folder / "impostors" and file_path.suffix == ".md":
+            catalogue: Catalogue = Catalogue.from_parent(parent, path=file_path)
+            catalogue.kata, catalogue.folder = self._kata(file_path.stem), Path(self.folder.name)
+            return catalogue
+        if file_path.parent.parent == folder / "answers" and file_path.suffix == ".py":
+            answer: Answer = Answer.from_parent(parent, path=file_path)
+            answer.kata = self._kata(file_path.parent.name)
+            return answer
+        return None
+
+    def _kata(self, stem: str) -> Kata:
+        if stem not in self.house.katas:
+            raise pytest.UsageError(f"dojo/tests has proofs about {stem}, which is no kata")
+        return self.house.katas[stem]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Of an impostor's tests keep those of the step, up to the one that has to fail."""
+        trials: dict[Trial, list[pytest.Item]] = {}
+        for item in items:
+            trial = item.getparent(Trial)
+            if trial is not None and trial.impostor is not None:
+                trials.setdefault(trial, []).append(item)
+        dropped: set[pytest.Item] = set()
+        for trial, tests in trials.items():
+            assert trial.impostor is not None
+            names = [test.nodeid.removeprefix(trial.nodeid + "::") for test in tests]
+            if trial.impostor.fails not in names:
+                if len(tests) > 1:  # one alone was named on the command line
+                    raise pytest.UsageError(f"{trial.nodeid} names {trial.impostor.fails}, which is no test")
+                continue
+            last = names.index(trial.impostor.fails)
+            tests[last].stash[EXPECTED] = trial.impostor
+            step = trial.impostor.fails.partition("::")[0]
+            dropped.update(t for i, t in enumerate(tests) if i > last or not names[i].startswith(step + "::"))
+        items[:] = [item for item in items if item not in dropped]
+
+
+def is_proof(item: pytest.Item) -> bool:
+    return item.getparent(Trial) is not None
+
+
+def limits_of(item: pytest.Item, limits: Limits) -> Limits:
+    """An impostor that hangs on purpose need not hang for long."""
+    return QUICK if EXPECTED in item.stash else limits
+
+
+def judge(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Pass the named test of an impostor where it failed with the words quoted; fail it otherwise."""
+    impostor = item.stash.get(EXPECTED, None)
+    if impostor is None or report.when != "call":
+        return
+    said = getattr(report, "kata_text", "")
+    if report.failed and impostor.says in said:
+        report.outcome, report.longrepr = "passed", None
+    elif report.failed:
+        report.longrepr = f"{impostor.title}: caught, but in other words than {impostor.says!r}:\n\n{said}"
+    else:
+        report.outcome = "failed"
+        report.longrepr = f"{impostor.title}: not caught by {impostor.fails}"

@@ -1,0 +1,65 @@
+"""Pascal's triangle: an endless algorithm, kept in a frame."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+
+def next_row(row: list[int]) -> list[int]:
+    """Return the row below row: 1 at both ends, and between them the sums of neighbours.
+
+    row itself stays as it is.
+    """
+    # With a 0 beside either end every number is a sum of two, the ends as well:
+    #     0 1 2 1
+    #   + 1 2 1 0
+    #   = 1 3 3 1
+    return [left + right for left, right in zip([0, *row], [*row, 0], strict=True)]
+
+
+def pascal_triangle() -> Iterator[list[int]]:
+    """Yield the rows of Pascal's triangle, from [1] downwards, without end.
+
+    Each row is worked out when it is asked for, and not before. A row that was
+    given away stays as it is. The caller may change it: that changes none of
+    the rows that come after it.
+    """
+    row = [1]
+    while True:
+        # A copy: this row is what the next one is made of, and must not get into
+        # other hands. To work out the next one before the yield would be safe as
+        # well, but a row early.
+        yield row.copy()
+        row = next_row(row)
+
+
+def row(n: int) -> list[int]:
+    """Return row n of the triangle, counted from 0: row(4) is [1, 4, 6, 4, 1].
+
+    Each call returns a row that is the caller's own.
+    """
+    # A triangle of its own for every call: a generator cannot be wound back.
+    return next(islice(pascal_triangle(), n, None))
+
+
+def diagonal(k: int) -> Iterator[int]:
+    """Yield entry k of row k, of row k + 1, of row k + 2, and so on without end.
+
+    Rows and entries are counted from 0. The call works nothing out; each entry
+    is worked out when it is asked for, and no row below its own.
+    """
+    for row in islice(pascal_triangle(), k, None):
+        yield row[k]
+
+
+def render(rows: Iterable[list[int]]) -> str:
+    """Return a picture of rows: a line for each, in the middle, one space between its numbers.
+
+    A line is indented by half the spaces that it is shorter than the longest one,
+    rounded down; nothing comes after its last number. A newline stands between two
+    lines, and none at the end. No rows give "". Any iterable of rows will do, and
+    it is gone through once.
+    """
+    # How far the first line is indented depends on the last: none is done before all are there.
+    lines = [" ".join(map(str, row)) for row in rows]
+    width = max(map(len, lines), default=0)
+    return "\n".join(" " * ((width - len(line)) // 2) + line for line in lines)

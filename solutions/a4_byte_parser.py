@@ -1,0 +1,81 @@
+"""A parser that waits for bytes: generators without any I/O."""
+
+from collections.abc import Generator, Iterable
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+# A parser yields when it wants more bytes and is sent the next chunk, b"" at the
+# end of the stream; it returns what it has read.
+Parser: TypeAlias = Generator[None, bytes, T]
+
+
+def receive_more(buffer: bytearray) -> Parser[None]:
+    """Wait for one more chunk and append it to buffer. (Given.)
+
+    Raises EOFError where the stream has ended.
+    """
+    chunk = yield
+    if not chunk:
+        raise EOFError(f"the stream ended with {len(buffer)} bytes in the buffer, too few to go on")
+    buffer += chunk
+
+
+def read_exactly(buffer: bytearray, count: int) -> Parser[bytes]:
+    """Take the first count bytes out of buffer and return them.
+
+    Waits for more bytes only while there are fewer than count.
+    Raises EOFError where the stream ends before that.
+    """
+    while len(buffer) < count:
+        yield from receive_more(buffer)
+    return _take(buffer, count)
+
+
+def read_until(buffer: bytearray, separator: bytes, limit: int) -> Parser[bytes]:
+    """Return the bytes before the first separator, and take both out of buffer.
+
+    Waits for more bytes only while there is no separator in buffer.
+    Raises ValueError where more than limit bytes come before the separator, at the
+    latest when limit + len(separator) bytes hold none; EOFError where the stream
+    ends without one. Where it raises, buffer keeps all that has come.
+    """
+    searched = 0  # no separator begins before this index
+    while (at := buffer.find(separator, searched)) < 0:
+        # One may have come in part, though, with all but its last byte:
+        searched = max(0, len(buffer) - len(separator) + 1)
+        if searched > limit:
+            break
+        yield from receive_more(buffer)
+    # Asked once and here, so that it is the same whether a separator that comes
+    # too late has come already or not.
+    if not 0 <= at <= limit:
+        raise ValueError(f"more than {limit} bytes without {separator!r}")
+    found = _take(buffer, at)
+    del buffer[: len(separator)]
+    return found
+
+
+def feed(parser: Parser[T], chunks: Iterable[bytes]) -> T:
+    """Start parser, send it one chunk after the other, and return what it returns.
+
+    Asks for a chunk only when the parser waits for one. Chunks that come to
+    an end are the end of the stream: the parser is then sent b"", once.
+    Raises what the parser raises, and EOFError where it wants still more.
+    """
+    try:
+        next(parser)
+        for chunk in chunks:
+            parser.send(chunk)
+        parser.send(b"")
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    raise EOFError("the parser waits for more after the end of the stream")
+
+
+def _take(buffer: bytearray, count: int) -> bytes:
+    """Remove the first count bytes from buffer and return them."""
+    taken = bytes(buffer[:count])
+    del buffer[:count]
+    return taken

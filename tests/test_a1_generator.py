@@ -1,0 +1,182 @@
+"""A generator runs when it is asked, stops where it yields, and can be spoken to."""
+
+import pytest
+
+from dojo.kit.lazy import kept_after_first
+from dojo.kit.sources import CountingSource, listed
+from katas.a1_generator import countdown, relay, running_average, session, take
+
+
+class TestCountdown:
+    def test_counts_down_to_one(self):
+        assert listed(countdown(3)) == [3, 2, 1]
+
+    @pytest.mark.parametrize("start", [0, -2])
+    def test_below_one_yields_nothing(self, start):
+        assert listed(countdown(start)) == []
+
+    def test_next_works_out_one_number(self):
+        kept = kept_after_first(lambda: countdown(100_000))
+        assert kept < 1_000, f"{kept:,} objects are in memory after the first next(): numbers nobody asked for"
+
+    def test_two_countdowns_do_not_meddle(self):
+        first, second = countdown(3), countdown(3)
+        assert [next(first), next(second), next(first), next(second)] == [3, 3, 2, 2]
+
+    def test_once_used_up_stays_empty(self):
+        numbers = countdown(2)
+        listed(numbers)
+        assert listed(numbers) == [], "a generator runs once: whoever wants it again makes a new one"
+
+
+class TestTake:
+    def test_hands_on_the_first_items(self):
+        assert list(take(2, "abc")) == ["a", "b"]
+
+    def test_short_input_simply_ends(self):
+        assert list(take(5, "ab")) == ["a", "b"]
+
+    def test_call_asks_the_source_for_nothing(self):
+        source = CountingSource("abc")
+        take(2, source)
+        assert source.asked == 0, "calling take() only makes it: the first next() runs it"
+
+    def test_each_next_asks_for_one_item(self):
+        source = CountingSource("abc")
+        assert next(take(2, source)) == "a"
+        assert source.asked == 1, "one item was handed on, so one had to be asked for"
+
+    def test_never_asks_for_one_item_more(self):
+        source = CountingSource("abc")
+        list(take(2, source))
+        assert source.asked == 2, "take(2, source) asked for an item that it does not hand on"
+
+    def test_nothing_wanted_asks_for_nothing(self):
+        source = CountingSource("abc")
+        assert list(take(0, source)) == []
+        assert source.asked == 0, "take(0, source) asked for an item that it does not hand on"
+
+
+class TestRunningAverage:
+    def test_starting_it_gets_none(self):
+        assert next(running_average()) is None
+
+    def test_each_number_gets_the_average_so_far(self):
+        average = running_average()
+        next(average)
+        assert [average.send(10), average.send(15), average.send(2)] == [10, 12.5, 9]
+
+    def test_two_averages_do_not_meddle(self):
+        first, second = running_average(), running_average()
+        next(first), next(second)
+        first.send(100)
+        assert second.send(2) == 2, "100 was sent to another running_average()"
+
+
+class TestSession:
+    def test_call_logs_nothing(self):
+        log = []
+        session(log)
+        assert log == [], "calling session() only makes it: the first next() opens it"
+
+    def test_open_is_logged_at_the_first_next(self):
+        log = []
+        numbers = session(log)
+        assert [next(numbers), next(numbers), next(numbers)] == [1, 2, 3]
+        assert log == ["open"]
+        numbers.close()
+
+    def test_close_is_logged_when_closed(self):
+        log = []
+        numbers = session(log)
+        next(numbers)
+        numbers.close()
+        assert log == ["open", "close"]
+
+    def test_closed_session_yields_no_more(self):
+        numbers = session([])
+        next(numbers)
+        numbers.close()
+        with pytest.raises(StopIteration):
+            next(numbers)
+
+    @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt])
+    def test_exception_closes_it_and_goes_on_to_the_caller(self, kind):
+        log, thrown = [], kind()
+        numbers = session(log)
+        next(numbers)
+        with pytest.raises(kind) as caught:
+            numbers.throw(thrown)
+        assert caught.value is thrown, "what came out is not what was thrown in"
+        assert log == ["open", "close"]
+
+
+def echo(name):
+    heard = yield f"{name} speaks"
+    yield f"{name} heard {heard}"
+    return f"{name} is done"
+
+
+def patch_up():
+    try:
+        yield "whole"
+    except ZeroDivisionError:
+        yield "patched up"
+
+
+def finish(generator):
+    """Run a generator to its end; return what it yielded, and what it returned."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(generator))
+        except StopIteration as end:
+            return yielded, end.value
+
+
+class TestRelay:
+    def test_parts_speak_one_after_the_other(self):
+        assert listed(relay(countdown(2), countdown(3))) == [2, 1, 3, 2, 1]
+
+    def test_call_starts_no_part(self):
+        log = []
+        relay(session(log))
+        assert log == [], "calling relay() only makes it: the first next() starts the first part"
+
+    def test_no_part_begins_before_its_turn(self):
+        log = []
+        talk = relay(countdown(2), session(log))
+        assert [next(talk), next(talk)] == [2, 1]
+        assert log == [], "the second part was started while the first was running"
+
+    def test_returns_what_the_parts_returned(self):
+        _, returned = finish(relay(echo("a"), echo("b")))
+        assert returned == ["a is done", "b is done"], "yield from has a value: what the part returned"
+
+    def test_sent_value_reaches_the_running_part(self):
+        talk = relay(echo("a"), echo("b"))
+        next(talk)
+        assert talk.send("hello") == "a heard hello"
+
+    def test_value_that_ends_a_part_does_not_start_the_next(self):
+        talk = relay(echo("a"), echo("b"))
+        next(talk)
+        talk.send("hello")
+        assert talk.send("goodbye") == "b speaks"
+
+    def test_thrown_exception_reaches_the_running_part(self):
+        talk = relay(patch_up())
+        next(talk)
+        assert talk.throw(ZeroDivisionError()) == "patched up"
+
+    def test_running_part_is_closed_with_the_relay(self):
+        log = []
+        part = session(log)  # held here, so that nobody else closes it
+        talk = relay(part)
+        next(talk)
+        talk.close()
+        assert log == ["open", "close"], "the part that was running was not closed"
+        part.close()
+
+    def test_no_parts_return_an_empty_list(self):
+        assert finish(relay()) == ([], [])

@@ -1,0 +1,267 @@
+"""HTTP/1.1 as octets: what is right is read, what is wrong is refused, with the status that says why.
+
+Sections are those of RFC 9112 (how messages are written) unless RFC 9110 (what they mean) is named.
+"""
+
+import pytest
+
+from dojo.kit import octets
+from dojo.kit.lint import read_answer
+from dojo.kit.octets import CHUNKED, message, status_of
+from dojo.kit.split import deliver, enough, every_cut
+from katas import c1_http_messages as c1
+from katas.c1_http_messages import Response, read_chunked, read_request, write_response
+from katas.c1_http_messages import body_length, parse_headers
+
+
+class TestParseHeaders:
+    def test_each_line_is_a_name_and_a_value(self):
+        assert parse_headers(b"host: kata\r\nX: a: b  c\r\ny:") == {"host": "kata", "x": "a: b  c", "y": ""}
+
+    def test_no_lines_are_no_headers(self):
+        assert parse_headers(b"") == {}
+
+    def test_names_have_no_case(self):
+        assert parse_headers(b"HOST: Kata") == {"host": "Kata"}, "kept in lower case (RFC 9110 section 5.1)"
+
+    @pytest.mark.parametrize("line", [b"a:b", b"a: b", b"a: \t b \t"], ids=["none", "one", "many"])
+    def test_spaces_around_a_value_do_not_count(self, line):
+        assert parse_headers(line) == {"a": "b"}, "spaces and tabs around it are not part of a value"
+
+    @pytest.mark.parametrize("octet", [b"\x85", b"\xa0", b"\xe9", b"\x0b", b"\x1c"], ids=repr)
+    def test_other_octets_are_not_white_space(self, octet):
+        fields = {"a": octet.decode("latin-1") + "x" + octet.decode("latin-1")}
+        assert parse_headers(b"a: " + octet + b"x" + octet) == fields, "parse octets, not text (section 2.2)"
+
+    def test_values_of_a_repeated_name_are_joined(self):
+        assert parse_headers(b"Via: a\r\nHost: b\r\nvia: c") == {"via": "a, c", "host": "b"}
+
+    @pytest.mark.parametrize(("line", "cause"), octets.NO_FIELDS.values(), ids=octets.NO_FIELDS)
+    def test_line_that_is_not_a_field_is_400(self, line, cause):
+        assert status_of(parse_headers, line) == 400, f"{line!r}: {cause}"
+
+    def test_no_value_holds_a_line_feed(self):
+        fields = status_of(parse_headers, b"a: b\nc: d")
+        held = fields != 400 and any("\n" in value for value in fields.values())
+        assert not held, f"{fields} is two lines as soon as it is written (RFC 9110 section 5.5)"
+
+
+class TestBodyLength:
+    def test_content_length_is_the_length(self):
+        assert body_length({"host": "kata", "content-length": "70"}) == 70
+
+    def test_neither_length_nor_coding_is_no_body(self):
+        assert body_length({"host": "kata"}) == 0
+
+    @pytest.mark.parametrize("coding", ["chunked", "Chunked"])
+    def test_chunked_body_has_no_length_in_front(self, coding):
+        assert body_length({"transfer-encoding": coding}) is None, "a chunked body says itself where it ends"
+
+    def test_transfer_encoding_overrides_content_length(self):
+        both = {"content-length": "5", "transfer-encoding": "chunked"}
+        assert body_length(both) is None, f"{both}: only the chunks count (section 6.3)"
+
+    @pytest.mark.parametrize("length", octets.NO_LENGTHS, ids=lambda length: ascii(length[:6]))
+    def test_content_length_is_digits_or_400(self, length):
+        cause = f"{length[:20]!r} is not 1 to 18 digits from 0 to 9 (section 6.3)"
+        assert status_of(body_length, {"content-length": length}) == 400, cause
+
+    @pytest.mark.parametrize("codings", ["gzip", "chunked, gzip", "xchunked", "chunked, chunked"])
+    def test_codings_that_do_not_end_in_chunked_are_400(self, codings):
+        cause = f"nobody can tell where a body coded {codings!r} ends (section 6.3)"
+        assert status_of(body_length, {"transfer-encoding": codings}) == 400, cause
+
+    def test_unknown_coding_in_front_of_chunked_is_501(self):
+        assert status_of(body_length, {"transfer-encoding": "gzip, chunked"}) == 501
+
+
+def chunked(raw, limit=100):
+    return deliver(read_chunked(bytearray(), limit), enough(raw))
+
+
+class TestReadChunked:
+    def test_chunks_with_sizes_in_hex_are_put_together(self):
+        raw = b"B\r\nhello world\r\n0a\r\n, 0\r\n\r\nhi!\r\n0\r\n\r\n"
+        assert chunked(raw) == b"hello world, 0\r\n\r\nhi!"
+
+    def test_chunk_extensions_are_ignored(self):
+        cause = "nobody has to know them, all have to skip them (section 7.1.1)"
+        assert status_of(chunked, b'2;x=y;z="3"\r\nhi\r\n0;last\r\n\r\n') == b"hi", cause
+
+    def test_trailers_are_taken_out_and_dropped(self):
+        buffer = bytearray(b"2\r\nhi\r\n0\r\nExpires: never\r\nX: y\r\n\r\nGET")
+        assert deliver(read_chunked(buffer), enough()) == b"hi"
+        assert buffer == b"GET", "the empty line behind the trailers is the end: then comes the next request"
+
+    def test_every_cut_gives_the_same(self):
+        raw = b"5;x=y\r\nhello\r\nC\r\n, \r\n\r\nworld!\r\n0\r\nA: b\r\n\r\n"
+        body = every_cut(raw, lambda chunks: deliver(read_chunked(bytearray()), chunks))
+        assert body == b"hello, \r\n\r\nworld!"
+
+    @pytest.mark.parametrize("size", octets.NO_SIZES, ids=ascii)
+    def test_size_that_is_not_hex_digits_is_400(self, size):
+        raw = size.encode("latin-1") + b"\r\na\r\n0\r\n\r\n"
+        assert status_of(chunked, raw) == 400, f"{size!r} is not 1 to 15 hexadecimal digits (section 7.1)"
+
+    def test_chunk_longer_than_its_size_is_400(self):
+        assert status_of(chunked, b"2\r\nhi!!\r\n0\r\n\r\n") == 400, "behind 2 octets, CRLF is due"
+
+    @pytest.mark.parametrize("raw", [b"65\r\n", b"60\r\n" + b"a" * 96 + b"\r\n5\r\n"], ids=["one", "sum"])
+    def test_body_over_the_limit_is_413_at_once(self, raw):
+        assert status_of(chunked, raw) == 413, "101 octets are announced, and the limit is 100"
+
+    @pytest.mark.parametrize("raw", [b"5", b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n"])
+    def test_end_before_the_last_line_raises_eoferror(self, raw):
+        with pytest.raises(EOFError):  # section 6.3: such a body is incomplete
+            deliver(read_chunked(bytearray()), [raw])
+
+
+def request(*fields, **parts):
+    """The request that read_request finds in such a message, without asking for a chunk more."""
+    return deliver(read_request(bytearray()), enough(message(*fields, **parts)))
+
+
+POST = message("Content-Length: 5", line="POST /p HTTP/1.1", body=b"\r\n\r\n!")
+TOO_LONG = octets.too_long(c1.MAX_LINE, c1.MAX_HEAD, c1.MAX_BODY)
+
+
+class TestReadRequest:
+    def test_head_is_taken_apart(self):
+        got = request("X-Id: 7", line="GET /p?q=1 HTTP/1.1")
+        assert (got.method, got.target, got.body) == ("GET", "/p?q=1", b"")
+        assert got.headers == {"host": "kata", "x-id": "7"}
+
+    def test_body_is_counted_in_octets(self):
+        got = request("Content-Length: 2", body="é".encode())
+        assert got.body == "é".encode(), "é is one character and two octets"
+
+    def test_chunked_body_is_understood(self):
+        assert request(CHUNKED, body=b"2\r\nhi\r\n0\r\n\r\n").body == b"hi", "section 7.1"
+
+    @pytest.mark.parametrize("raw", [POST, message(CHUNKED, body=b"4\r\n\r\n\r\n\r\n1\r\n!\r\n0\r\n\r\n")])
+    def test_every_cut_gives_the_same(self, raw):
+        got = every_cut(raw, lambda chunks: deliver(read_request(bytearray()), chunks))
+        assert got.body == b"\r\n\r\n!"
+
+    def test_pipelined_requests_come_out_in_order(self):
+        buffer = bytearray(POST + message(line="GET /next HTTP/1.1"))
+        targets = [deliver(read_request(buffer), enough()).target for _ in range(2)]
+        assert targets == ["/p", "/next"], "what is behind a request is the next one (section 9.3.2)"
+
+    @pytest.mark.parametrize("chunks", [[], [b"\r\n"]], ids=["nothing", "empty line"])
+    def test_end_before_a_request_is_none(self, chunks):
+        assert deliver(read_request(bytearray()), chunks) is None
+
+    @pytest.mark.parametrize("end", [3, 25, -6, -1], ids=["line", "fields", "head", "body"])
+    def test_end_inside_a_request_raises_eoferror(self, end):
+        with pytest.raises(EOFError):  # section 6.3: such a request is incomplete
+            deliver(read_request(bytearray()), [POST[:end]])
+
+    def test_empty_line_in_front_is_skipped(self):
+        assert status_of(lambda: request(line="\r\nGET /a HTTP/1.1").target) == "/a", "section 2.2"
+
+    @pytest.mark.parametrize("line", octets.NO_REQUEST_LINES)
+    def test_malformed_request_line_is_400(self, line):
+        assert status_of(lambda: request(line=line)) == 400, f"{line!r} (section 3)"
+
+    def test_other_major_version_is_505(self):
+        assert status_of(lambda: request(line="GET / HTTP/2.0")) == 505
+
+    def test_white_space_before_the_first_field_is_400(self):
+        assert status_of(lambda: request(host=" Host: kata")) == 400, "what should it continue? (section 2.2)"
+
+    @pytest.mark.parametrize("host", octets.NO_HOSTS)
+    def test_host_missing_repeated_or_invalid_is_400(self, host):
+        assert status_of(lambda: request(host=host)) == 400, f"{host!r} (section 3.2)"
+
+    @pytest.mark.parametrize("host", ["", "a.b-c_d", "127.0.0.1:80", "[::1]:8080"])
+    def test_valid_host_is_kept(self, host):
+        assert status_of(lambda: request(host=f"Host: {host}").headers["host"]) == host
+
+    def test_http_1_0_may_go_without_a_host(self):
+        assert status_of(lambda: request(line="GET /a HTTP/1.0", host=None).target) == "/a"
+
+    @pytest.mark.parametrize("target", ["http://a:8/b?c", "HTTP://a:8/b?c", "http://a:8?c", "https://a:8"])
+    def test_absolute_form_gives_host_and_target(self, target):
+        got = status_of(lambda: request(line=f"GET {target} HTTP/1.1"))
+        path = "/" + target[10:].lstrip("/")
+        assert (got.headers["host"], got.target) == ("a:8", path), f"{target!r} overrides Host (section 3.2.2)"
+
+    def test_options_may_ask_about_the_whole_server(self):
+        assert status_of(lambda: request(line="OPTIONS * HTTP/1.1").target) == "*"
+
+    @pytest.mark.parametrize("target", octets.NO_TARGETS)
+    def test_other_targets_are_400(self, target):
+        assert status_of(lambda: request(line=f"GET {target} HTTP/1.1")) == 400, f"{target!r} (section 3.2)"
+
+    @pytest.mark.parametrize(("option", "due"), [("x", True), ("x, Close", False)])
+    def test_http_1_1_keeps_the_connection_unless_told(self, option, due):
+        assert request(f"Connection: {option}").keep_alive == due, f"'Connection: {option}' (section 9.3)"
+
+    @pytest.mark.parametrize(("option", "due"), [("x", False), ("Keep-Alive", True)])
+    def test_http_1_0_closes_the_connection_unless_told(self, option, due):
+        got = request(f"Connection: {option}", line="GET / HTTP/1.0")
+        assert got.keep_alive == due, f"'Connection: {option}' with HTTP/1.0 (section 9.3)"
+
+    @pytest.mark.parametrize(("minor", "field"), [(1, "Content-Length: 5"), (0, "Connection: keep-alive")])
+    def test_doubtful_framing_is_the_last_request(self, minor, field):
+        got = request(field, CHUNKED, line=f"POST / HTTP/1.{minor}", body=b"2\r\nhi\r\n0\r\n\r\n")
+        assert (got.body, got.keep_alive) == (b"hi", False), "read, answer, then close (section 6.1)"
+
+    def test_line_and_fields_may_be_long(self):
+        got = status_of(lambda: request(*[f"X: {'a' * 100}"] * 600, line=f"GET /{'a' * (c1.MAX_LINE - 14)} HTTP/1.1"))
+        assert len(got.target) == c1.MAX_LINE - 13, "a line of MAX_LINE octets is not over it"
+
+    @pytest.mark.parametrize(("raw", "due"), TOO_LONG.values(), ids=TOO_LONG)
+    def test_what_is_too_long_has_its_status(self, raw, due):
+        assert status_of(deliver, read_request(bytearray()), enough(raw)) == due, "section 3"
+        pieces = enough(*(raw[at : at + 999] for at in range(0, len(raw), 999)))
+        assert status_of(deliver, read_request(bytearray()), pieces) == due, "no cut may make a difference"
+
+
+class TestWriteResponse:
+    def test_status_headers_and_body_are_written(self):
+        answer = read_answer(write_response(Response(200, {"X-Id": "7"}, b"hi")))
+        assert (answer.status, answer.reason, answer.headers["x-id"], answer.body) == (200, "OK", "7", b"hi")
+
+    def test_space_stays_where_there_is_no_reason(self):
+        assert read_answer(write_response(Response(299))).reason == ""
+
+    def test_content_length_counts_octets(self):
+        assert read_answer(write_response(Response(200, {}, "é".encode()))).body == "é".encode()
+
+    def test_date_is_sent_once(self):
+        assert "date" in read_answer(write_response(Response())).headers
+        date = "Sun, 06 Nov 1994 08:49:37 GMT"
+        answer = read_answer(write_response(Response(200, {"DATE": date})))
+        assert answer.headers["date"] == date, "the app gave a Date, and names have no case"
+
+    @pytest.mark.parametrize("keep_alive", [True, False])
+    def test_connection_says_whether_it_closes(self, keep_alive):
+        assert read_answer(write_response(Response(), "GET", keep_alive)).closes == (not keep_alive)
+
+    @pytest.mark.parametrize("name", ["content-length", "Transfer-Encoding", "CONNECTION"])
+    def test_framing_is_not_for_the_app_to_say(self, name):
+        headers = read_answer(write_response(Response(200, {name: "0"}, b"hi"))).headers
+        framing = [headers.get(key) for key in ("content-length", "transfer-encoding", "connection")]
+        assert framing == ["2", None, "keep-alive"], "you decide how it is sent (sections 6.1, 6.2)"
+
+    def test_head_is_answered_without_the_body(self):
+        answer = read_answer(write_response(Response(200, {}, b"hi"), "HEAD"), "HEAD")
+        assert answer.headers["content-length"] == "2", "HEAD has the headers of GET (RFC 9110 section 9.3.2)"
+
+    @pytest.mark.parametrize("status", [204, 304, 101])
+    def test_some_answers_end_with_the_empty_line(self, status):
+        head, _, rest = write_response(Response(status, {}, b"hi")).lower().partition(b"\r\n\r\n")
+        assert rest == b"", f"{status} ends at the first empty line (section 6.3)"
+        assert b"content-length" not in head, f"{head!r} has a Content-Length (RFC 9110 section 8.6)"
+
+    @pytest.mark.parametrize("name", ["X\r\nY", "X y", "X: 5\r", "é", ""], ids=ascii)
+    def test_name_that_is_not_a_token_raises_valueerror(self, name):
+        with pytest.raises(ValueError):  # noqa: PT011
+            write_response(Response(200, {name: "a"}))
+
+    @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\rb", "a\nb", "a\0b", "\u20ac"], ids=ascii)
+    def test_value_that_would_break_the_line_raises_valueerror(self, value):
+        with pytest.raises(ValueError):  # noqa: PT011
+            write_response(Response(200, {"X": value}))
