@@ -14,6 +14,7 @@ from dojo.progress import Progress
 from dojo.words import UNWRITTEN, wrapped
 
 LABEL = 6  # columns of "next", "hint"
+PRINTED = 10  # lines of what the learner printed
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Next:
     kind: str
     text: str
     where: str
+    printed: str
 
 
 class Board:
@@ -64,9 +66,7 @@ class Board:
             if kata.chapter != chapter:
                 chapter = kata.chapter
                 self.write(f" {chapter}  {self.house.chapters.get(chapter, '')}".rstrip(), bold=True)
-            self._row(kata)
-        for stem, lent in loans.items():
-            self.write(f"    lent to {stem}: {', '.join(lent)}", light=True)
+            self._row(kata, loans.get(kata.stem, []))
         done, of_all = self._way()
         self.write()
         self.write(f" {done} of {of_all} steps  {self._bar(done, of_all)} {100 * done // max(1, of_all):3}%")
@@ -76,7 +76,7 @@ class Board:
         elif done == of_all:
             self.write(" All done. You have built it, from the first yield up.", bold=True, green=True)
 
-    def _row(self, kata: Kata) -> None:
+    def _row(self, kata: Kata, lent: list[str]) -> None:
         signs, counts = [], 0
         for step in kata.steps:
             if self.progress.is_done(kata, step.name):
@@ -86,7 +86,8 @@ class Board:
                 signs.append(self.signs.begun if kata.is_begun(step) else self.signs.open)
         dots = "".join(signs)
         count = f"   {counts}/{len(signs)}" if counts else ""
-        self.write(f"    {kata.stem:<24}{dots:<6}{count}", green=counts == len(signs))
+        loan = f"   on loan: {', '.join(lent)}" if lent else ""
+        self.write(f"    {kata.stem:<24}{dots:<6}{count}{loan}".rstrip(), green=counts == len(signs))
 
     def _way(self) -> tuple[int, int]:
         steps = [(kata, step) for kata in self.house.katas.values() for step in kata.steps]
@@ -115,6 +116,8 @@ class Board:
             if step.where:
                 self._labelled("", f"at {step.where}")
             self._labelled("", f"in {step.nodeid}", light=True)
+            for line in step.printed.splitlines()[-PRINTED:]:
+                self._labelled("", f"| {line[:width]}")
             self.write()
         self._labelled("hint", f"kata hint              read  katas/{kata.stem}.md")
 

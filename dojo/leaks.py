@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dojo import parked
 from dojo.parked import shown_path
 
-PATIENCE = 2.0  # seconds for a thread to end whose socket has just been closed
-
 
 class Strays:
     """Exceptions that reach nobody: of threads that died, and of objects that were thrown away."""
@@ -51,7 +49,7 @@ def none_left() -> Iterator[None]:
         sys.__dict__.pop(name, None)  # the frames of an earlier failure, and all that lives in them
     depth = sys.get_coroutine_origin_tracking_depth()
     sys.set_coroutine_origin_tracking_depth(4)
-    strays, threads = Strays(), set(threading.enumerate())
+    strays = Strays()
     try:
         with strays.caught(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -71,7 +69,6 @@ def none_left() -> Iterator[None]:
         raise error
     for warning in caught:
         raise AssertionError(_sentence(warning))
-    _threads_end(threads)
 
 
 def _sentence(warning: warnings.WarningMessage) -> str:
@@ -86,11 +83,11 @@ def _sentence(warning: warnings.WarningMessage) -> str:
     return f"{warning.category.__name__}: {text} ({shown_path(warning.filename)}:{warning.lineno})"
 
 
-def _threads_end(earlier: set[threading.Thread]) -> None:
-    """Fail where a thread is still at work in a kata that was not there earlier."""
+def threads_end(earlier: set[threading.Thread], patience: float) -> None:
+    """Fail where a thread is still at work in a kata, after patience seconds, that was not there earlier."""
     for thread in set(threading.enumerate()) - earlier:
         if thread.ident is not None and _kata_line(thread.ident):
-            thread.join(PATIENCE)
+            thread.join(patience)
             if thread.is_alive() and (line := _kata_line(thread.ident)):
                 raise AssertionError(f"a thread was left behind when the test was over: it stands at {line}")
 

@@ -23,7 +23,6 @@ from dojo import asyncs, parked
 
 TICK = 0.05  # seconds between two looks at the thread
 FLOOD = 10_000_000  # octets printed in one test
-GRACE = 1.0  # seconds that a stopped thread has to unwind
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,11 @@ class Limits:
     standing: float  # nobody in the process has done anything for so long
     computing: float  # CPU time of the thread
     in_all: float  # whatever it does
+    unwinding: float  # what a stopped thread has to come to its end
 
     @classmethod
     def of(cls, patience: float) -> Limits:
-        return cls(standing=patience, computing=1.5 * patience, in_all=15 * patience)
+        return cls(standing=patience, computing=1.5 * patience, in_all=15 * patience, unwinding=patience / 4)
 
 
 class GaveUpError(Exception):
@@ -93,7 +93,7 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
         if verdict is not None:
             mine = sorted(set(threading.enumerate()) - earlier, key=lambda t: t.ident or 0)
             text = f"{verdict}\n{parked.describe([thread, *(t for t in mine if t is not thread)])}"
-            _stop(thread, outcome.done)
+            _stop(thread, outcome.done, limits.unwinding)
             gc.freeze()  # what stays parked is not to be described again with the next hang
             raise GaveUpError(text)
     if outcome.error is not None:
@@ -145,16 +145,16 @@ def _printed() -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _stop(thread: threading.Thread, done: threading.Event) -> None:
+def _stop(thread: threading.Thread, done: threading.Event, grace: float) -> None:
     """Cancel what can be cancelled, throw _Stop into what cannot, and leave behind the rest."""
     asyncs.cancel_everything()
-    done.wait(GRACE / 2)
+    done.wait(grace)
     for _ in range(2):  # the second for a loop that takes the first as a task's failure
         if not done.is_set():
             ident = ctypes.c_ulong(thread.ident or 0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Stop))
             asyncs.cancel_everything()  # it may sleep in its selector
-            done.wait(GRACE / 4)
+            done.wait(grace)
     asyncs.forget_runner()
     if not done.is_set():
         abandoned.append(thread)

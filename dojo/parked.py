@@ -22,6 +22,7 @@ FOLDERS = [str(ROOT / "katas"), str(ROOT / "solutions"), str(ROOT / "dojo" / "te
 """Where the code is that is on trial."""
 
 TESTS = str(ROOT / "tests")
+DEEPEST = 2  # frames shown of each
 MOST = 12  # suspended coroutines shown; a thousand parked clients look alike
 
 
@@ -59,16 +60,17 @@ def _outward(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 
 def _paragraph(name: str, stack: list[types.FrameType], state: str) -> list[str]:
-    """Name the innermost frame that the learner (or else a test) wrote; the rest is machinery."""
-    for folder in (*FOLDERS, TESTS, ""):
-        for frame in stack:
-            filename = frame.f_code.co_filename
-            if filename.startswith(folder):
-                line = frame.f_lineno or frame.f_code.co_firstlineno
-                source = linecache.getline(filename, line).strip()
-                where = f"{shown_path(filename)}:{line}"
-                return [f"{name}  {state}", f"    {where} in {frame.f_code.co_name}", f"        {source}"]
-    return [f"{name}  {state}"]
+    """The innermost frames that the learner (or else a test) wrote; the rest is machinery."""
+    lines = [f"{name}  {state}"]
+    for folders in (tuple(FOLDERS), TESTS, ""):
+        shown = [frame for frame in stack if frame.f_code.co_filename.startswith(folders)][:DEEPEST]
+        for frame in reversed(shown):
+            filename, line = frame.f_code.co_filename, frame.f_lineno or frame.f_code.co_firstlineno
+            lines.append(f"    {shown_path(filename)}:{line} in {frame.f_code.co_name}")
+            lines.append(f"        {linecache.getline(filename, line).strip()}")
+        if shown:
+            break
+    return lines
 
 
 def _call_of(frame: types.FrameType) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+import warnings
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -16,7 +18,7 @@ from dojo.asyncs import anyio_backend as anyio_backend  # a fixture, for every t
 from dojo.house import House, Kata
 from dojo.progress import Progress, recall
 from dojo.reports import Reporter
-from dojo.words import Comparisons, failure_of
+from dojo.words import UNWRITTEN, Comparisons, failure_of, tail
 from dojo.worlds import Finder, World
 
 WORLD = pytest.StashKey[World]()
@@ -49,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.option.reportchars = ""
         if config.option.tbstyle == "auto":
             config.option.tbstyle = "short" if config.option.verbose > 0 else "no"
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadfile"  # a kata that cannot be imported says so once, not once a worker
     config.option.no_header = config.option.no_header or not config.option.verbose
 
 
@@ -133,7 +137,10 @@ class Dojo:
 
         def watched() -> None:
             with leaks.none_left():
-                runtest()
+                try:
+                    runtest()
+                except (KeyboardInterrupt, pytest.exit.Exception) as error:
+                    raise limits.ExitCalledError(f"{type(error).__name__} was raised: it ends the whole run") from error
 
         def guarded() -> None:
             if world.problem:
@@ -142,9 +149,11 @@ class Dojo:
                 pytest.skip("the kata cannot be imported")
             if step in self.hung and not proofs.is_proof(item):
                 pytest.fail(f"not tried, because {self.hung[step]} hangs", pytrace=False)
+            within, earlier = proofs.limits_of(item, self.limits), set(threading.enumerate())
             try:
                 with world.entered():
-                    limits.run(watched, proofs.limits_of(item, self.limits), f"of {item.name}")
+                    limits.run(watched, within, f"of {item.name}")
+                leaks.threads_end(earlier, within.standing)
             except limits.GaveUpError as error:
                 self.hung[step] = item.name
                 raise Hang(str(error), pytrace=False) from None
@@ -159,6 +168,9 @@ class Dojo:
         if call.excinfo is not None and report.failed:
             failure = failure_of(call.excinfo.value, comparison)
             report.kata_kind, report.kata_text, report.kata_where = failure.kind, failure.text, failure.where
+            report.sections = [(title, tail(text)) for title, text in report.sections]
+            if not self.solutions and failure.kind != UNWRITTEN:
+                report.sections.insert(0, ("In a sentence", failure.text))
         proofs.judge(item, report)
         return report
 
@@ -171,6 +183,7 @@ class Dojo:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         sys.meta_path.remove(self.finder)
+        warnings.simplefilter("ignore")  # what failed tests left open has been told; the rest is exit
         limits.leave_for_good(self.status)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from dojo.house import House, Kata
 from dojo.limits import Limits
 from dojo.worlds import World
 
+POSITION = pytest.StashKey[int]()
 EXPECTED = pytest.StashKey["Impostor"]()
 QUICK = Limits.of(0.5)
 
@@ -114,6 +116,7 @@ class Proofs:
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self.positions = count()
         self.folder = TemporaryDirectory(prefix="impostors-")
         parked.FOLDERS.append(self.folder.name)
 
@@ -138,6 +141,9 @@ class Proofs:
             raise pytest.UsageError(f"dojo/tests has proofs about {stem}, which is no kata")
         return self.house.katas[stem]
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        item.stash[POSITION] = next(self.positions)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Of an impostor's tests keep those of the step, up to the one that has to fail."""
@@ -148,6 +154,7 @@ class Proofs:
                 trials.setdefault(trial, []).append(item)
         dropped: set[pytest.Item] = set()
         for trial, tests in trials.items():
+            tests.sort(key=lambda test: test.stash[POSITION])  # whatever has shuffled them
             assert trial.impostor is not None
             names = [test.nodeid.removeprefix(trial.nodeid + "::") for test in tests]
             if trial.impostor.fails not in names:

@@ -50,7 +50,7 @@ class Reporter:
             )
             kind, text = getattr(report, "kata_kind", "wrong"), getattr(report, "kata_text", report.longreprtext)
             where = getattr(report, "kata_where", "")
-            self.failures.append((order, Next(kata, step, report.nodeid, kind, text, where)))
+            self.failures.append((order, Next(kata, step, report.nodeid, kind, text, where, report.capstdout)))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]

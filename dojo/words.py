@@ -152,3 +152,10 @@ def wrapped(text: str, width: int) -> list[str]:
     """Break a failure's text into lines; those that are laid out already stay as they are."""
     first, *rest = text.splitlines() or [""]
     return [*textwrap.wrap(first, width, break_long_words=False, break_on_hyphens=False), *rest]
+
+
+def tail(text: str, most: int = 2_000) -> str:
+    """The last lines of what was printed, where it is very long."""
+    if len(text) <= most:
+        return text
+    return f"... {len(text) - most} characters before this ...\n" + text[-most:].partition("\n")[2]

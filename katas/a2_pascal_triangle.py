@@ -32,8 +32,8 @@ def row(n: int) -> list[int]:
 def diagonal(k: int) -> Iterator[int]:
     """Yield entry k of row k, of row k + 1, of row k + 2, and so on without end.
 
-    Rows and entries are counted from 0. The call works nothing out; each entry
-    is worked out when it is asked for, and no row below its own.
+    Rows and entries are counted from 0. The call works nothing out. Each entry is
+    worked out when it is asked for, and with it no row below its own.
     """
     raise NotImplementedError
 
@@ -41,9 +41,9 @@ def diagonal(k: int) -> Iterator[int]:
 def render(rows: Iterable[list[int]]) -> str:
     """Return a picture of rows: a line for each, in the middle, one space between its numbers.
 
-    A line is indented by half the spaces that it is shorter than the longest one,
+    Each line is indented by half of what it lacks of the longest line's width,
     rounded down; nothing comes after its last number. A newline stands between two
-    lines, and none at the end. No rows give "". Any iterable of rows will do, and
-    it is gone through once.
+    lines, and none at the end. No rows give "". Any iterable of rows that ends will
+    do, and it is gone through once.
     """
     raise NotImplementedError

@@ -10,7 +10,7 @@ from katas.c1_http_messages import BadRequest, Request, Response, read_request, 
 App: TypeAlias = Callable[[Request], Response]
 
 RECV_SIZE = 65_536  # octets: what one recv asks for
-LINGER_OCTETS = 1_048_576  # how much is read and dropped before a close, at most
+LINGER_OCTETS = 4_194_304  # how much is read and dropped before a close, at most
 LINGER_SECONDS = 2.0  # the timeout of the socket while that goes on
 
 

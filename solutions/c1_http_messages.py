@@ -59,9 +59,8 @@ _date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 def parse_headers(block: bytes) -> dict[str, str]:
     """Return the fields of a header block, names in lower case, no spaces or tabs around the values.
 
-    The lines are separated by CRLF. Octets become characters as Latin-1 has them.
-    The values of a name that comes again are joined with ", ". Raises BadRequest(400)
-    for a line that is not a field: no colon, a name that is not a token, CR or NUL in it.
+    CRLF separates the lines, an octet is a Latin-1 character, ", " joins the values of a repeated name.
+    Raises BadRequest(400) for a line that is not a field: no colon, a name that is no token, CR or NUL in it.
     """
     headers: dict[str, str] = {}
     # str.splitlines() would break lines at ten more characters, strip() take more than " \t".
@@ -75,9 +74,8 @@ def parse_headers(block: bytes) -> dict[str, str]:
 def body_length(headers: dict[str, str]) -> int | None:
     """Return the length in octets of the body behind these headers; None where it is chunked.
 
-    Transfer-Encoding overrides Content-Length; with neither, there is no body.
-    Raises BadRequest: 400 for a Content-Length that is not 1 to 18 digits and for codings
-    that do not end in their only "chunked", 501 for another coding in front of it.
+    Transfer-Encoding overrides Content-Length; with neither it is 0. Raises BadRequest: 400 for a length that
+    is not 1 to 18 digits and codings that do not end in their only "chunked", 501 for others in front of it.
     """
     if "transfer-encoding" in headers:
         codings = _split_list(headers["transfer-encoding"])
@@ -92,9 +90,8 @@ def body_length(headers: dict[str, str]) -> int | None:
 def read_chunked(buffer: bytearray, limit: int = MAX_BODY) -> Parser[bytes]:
     """Return a chunked body put together; drop chunk extensions and trailers.
 
-    Raises BadRequest: 400 for what is not chunked, a size being 1 to 15 hexadecimal digits,
-    413 before the body grows over limit octets, 431 for trailers over MAX_HEAD;
-    EOFError where the stream ends inside.
+    Raises BadRequest: 400 for what is not chunked (a size is 1 to 15 hexadecimal digits), 413 before the body
+    grows over limit octets, 431 for trailers over MAX_HEAD; EOFError where the stream ends inside.
     """
     body = bytearray()
     while size := _chunk_size((yield from _read_line(buffer, 400))):
@@ -111,12 +108,11 @@ def read_chunked(buffer: bytearray, limit: int = MAX_BODY) -> Parser[bytes]:
 def read_request(buffer: bytearray) -> Parser[Request | None]:
     """Return the next request with its body; None where the stream ends before one begins.
 
-    Skips empty lines in front. Of a target in absolute form, the authority becomes the Host,
-    the rest the target. keep_alive is False after "Connection: close", for HTTP/1.0 without
-    "Connection: keep-alive", for Transfer-Encoding in HTTP/1.0 or beside Content-Length.
-    Raises BadRequest: 414 for a request line over MAX_LINE, 431 for fields over MAX_HEAD,
-    413 for a body over MAX_BODY, without reading it, 505 for a major version other than 1,
-    501 as body_length does, 400 for all other faults; EOFError where the stream ends inside.
+    Skips empty lines in front. Of a target in absolute form, the authority becomes the Host, the rest the
+    target. keep_alive is False after "Connection: close", for HTTP/1.0 without "Connection: keep-alive", and
+    for Transfer-Encoding in HTTP/1.0 or beside Content-Length. Raises BadRequest: 414 for a request line over
+    MAX_LINE, 431 for fields over MAX_HEAD, 413 for a body over MAX_BODY, without waiting for it, 505 for a
+    major version other than 1, 501 as body_length, 400 for all else; EOFError where the stream ends inside.
     """
     line = b""
     try:
@@ -156,9 +152,8 @@ def read_request(buffer: bytearray) -> Parser[Request | None]:
 def write_response(response: Response, method: str = "GET", keep_alive: bool = True) -> bytes:
     """Return the octets of the response to a request with this method.
 
-    Decides Content-Length, Connection and Transfer-Encoding itself, whatever the response
-    says; adds Date where it is missing. 1xx, 204 and 304 get neither a body nor a
-    Content-Length, HEAD gets no body. Raises ValueError for a header that is not a field.
+    Decides Content-Length, Connection and Transfer-Encoding itself; adds Date where it is missing. 1xx, 204
+    and 304 get neither body nor Content-Length, HEAD no body. Raises ValueError for a header that is none.
     """
     lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}"]
     for name, value in response.headers.items():

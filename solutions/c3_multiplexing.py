@@ -122,6 +122,6 @@ def _wait(
             ready: set[object] = {key.fileobj for key, _ in selector.select(timeout)}
             if ready:
                 return ready
-            # Nothing: the time is over, or a signal came, and then there is time left.
+            # Nothing: the time is over, or select() came back early. The clock knows which.
             if deadline is not None and (timeout := deadline - time.monotonic()) <= 0:
                 return set()

@@ -10,38 +10,39 @@ from katas.c1_http_messages import BadRequest, Request, Response, read_request, 
 from katas.c3_multiplexing import OutBuffer, Waker
 
 HIGH_WATER = 65_536  # octets: with more than this unsent, the client must first take some
-LINGER_OCTETS = 1_048_576  # how much is read and dropped before a close, at most
+LINGER_OCTETS = 4_194_304  # how much is read and dropped before a close, at most
 
 _log = logging.getLogger(__name__)
 
 App: TypeAlias = Callable[[Request], Response]
 Watchable: TypeAlias = socket.socket | Waker  # what has fileno() and close()
 Callback: TypeAlias = Callable[[int], object]  # is called with the events that are ready
+OnConnection: TypeAlias = Callable[[socket.socket], object]
 
 
 class Reactor:
-    """Wait for many sockets at once, with selector or a DefaultSelector, and call back the ready ones."""
+    """Wait for many sockets at once, in selector or a DefaultSelector, and call back the ready ones."""
 
     def __init__(self, selector: BaseSelector | None = None) -> None:
         self._selector = DefaultSelector() if selector is None else selector
         self._callbacks: dict[Any, Callback] = {}
 
     def add(self, sock: Watchable, events: int, callback: Callback) -> None:
-        """From now on call callback(ready) in each round in which sock is ready for some of events."""
+        """Call callback(ready) in every round in which sock is ready for some of events."""
         self._selector.register(sock, events, callback)
         self._callbacks[sock] = callback
 
     def change(self, sock: Watchable, events: int) -> None:
-        """Wait for these events of sock from now on; the callback stays."""
+        """Wait for these events of sock from now on, with the same callback."""
         self._selector.modify(sock, events, self._callbacks[sock])
 
     def remove(self, sock: Watchable) -> None:
-        """Forget sock, which is still open: it is called no more, not even later in this round."""
+        """Forget sock, before it is closed: it is not called again, not even later in this round."""
         self._selector.unregister(sock)
         del self._callbacks[sock]
 
     def run_once(self, timeout: float | None = None) -> None:
-        """One round: ask the selector once, with this timeout; call each ready socket's callback once."""
+        """Do one round: one select() with this timeout, then one call for each socket that is ready."""
         for key, ready in self._selector.select(timeout):
             # A callback earlier in this round may have removed this socket, and another
             # may have got its number since: what was reported is true of the old one only.
@@ -50,7 +51,7 @@ class Reactor:
                 callback(ready)
 
     def close(self) -> None:
-        """Remove and close every socket that is still added, then close the selector."""
+        """Remove and close all that was added and not removed; then close the selector."""
         for sock in list(self._callbacks):
             self.remove(sock)
             sock.close()
@@ -58,16 +59,14 @@ class Reactor:
 
 
 class Acceptor:
-    """Take in every connection that listener gets, and hand it to on_connection(sock).
+    """Accept whoever comes to listener, and call on_connection(sock) for each.
 
-    Makes listener non-blocking and adds it to reactor. Takes all that wait, at every event. One
-    that was aborted while it waited (ConnectionAbortedError) is passed over; any other OSError
-    ends the event, until the listener is reported again. None of them is raised.
+    Makes listener non-blocking and adds it to reactor. An event takes in all who wait, up to
+    BlockingIOError. ConnectionAbortedError is one who left the queue: go on with the next. Any
+    other OSError (no descriptors left) ends this event, and no more. None of them is raised.
     """
 
-    def __init__(
-        self, reactor: Reactor, listener: socket.socket, on_connection: Callable[[socket.socket], object]
-    ) -> None:
+    def __init__(self, reactor: Reactor, listener: socket.socket, on_connection: OnConnection) -> None:
         listener.setblocking(False)
         self._listener, self._on_connection = listener, on_connection
         reactor.add(listener, EVENT_READ, self._accept)
@@ -84,13 +83,13 @@ class Acceptor:
 
 
 class Connection:
-    """Answer the requests that come in on sock with app, in their order, and never wait.
+    """Answer the requests of one client with app, in their order, without ever waiting.
 
-    Makes sock non-blocking and adds it to reactor. Sends at once what sock takes, and asks for
-    EVENT_WRITE only while something is unsent. While more than HIGH_WATER octets are unsent,
-    it neither reads nor calls app. The last answer said, it ends its sending side, drops what
-    still comes, and closes at b"" or after LINGER_OCTETS. Its callback raises nothing:
-    whatever goes wrong there closes this one connection.
+    Makes sock non-blocking and adds it to reactor. An answer is sent at once, as far as sock takes
+    it; EVENT_WRITE is asked for only while something is unsent. While more than HIGH_WATER
+    octets are unsent, nothing is read and app is not called. Which answer is the last, and how
+    the connection is closed behind it, is told in the Rules. Whatever goes wrong, a reset for one,
+    closes this connection; nothing but a BaseException leaves the callback.
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket, app: App) -> None:
@@ -147,7 +146,7 @@ class Connection:
 
 
 class SelectorsServer:
-    """Serve app to all clients of listener, in one thread, on `port`."""
+    """Serve app to all clients of listener, in one thread; `port` is the listener's."""
 
     def __init__(self, listener: socket.socket, app: App) -> None:
         self.port: int = listener.getsockname()[1]
@@ -157,7 +156,7 @@ class SelectorsServer:
         Acceptor(self._reactor, listener, lambda sock: Connection(self._reactor, sock, app))
 
     def run(self) -> None:
-        """Serve until stop(). However that ends, close all sockets, listener and connections too."""
+        """Serve until stop(); then, or when an exception ends it, close listener and all connections."""
         try:
             while not self._stopped:
                 self._reactor.run_once()
@@ -165,6 +164,6 @@ class SelectorsServer:
             self._reactor.close()
 
     def stop(self) -> None:
-        """Make run() return: from any thread, at any time, before it and after it as well."""
+        """Make run() return. From any thread, any number of times, before run() and after it too."""
         self._stopped = True
         self._waker.wake()

@@ -122,7 +122,7 @@ async def fetch(stream: Stream, request: bytes) -> Response:
             return response
 
 
-async def get(url: str, timeout: float) -> Response:
+async def get(url: str, timeout: float) -> Response:  # noqa: ASYNC109
     """GET url on a connection of its own, which is closed whatever happens.
 
     Tells the server so with "Connection: close". Raises TimeoutError where connecting,

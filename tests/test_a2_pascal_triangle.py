@@ -92,7 +92,7 @@ class TestPascalTriangle:
 
     def test_first_row_keeps_no_others_in_memory(self):
         kept = kept_after_first(pascal_triangle)
-        assert kept < 1_000, f"{kept:,} objects are in memory after the first next(): rows nobody asked for"
+        assert kept < 1_000, f"the first next() left {kept:,} objects in memory: rows nobody asked for"
 
     def test_no_row_is_worked_out_early(self, lowest_row):
         triangle = pascal_triangle()
@@ -133,7 +133,7 @@ class TestDiagonal:
         ids=["0", "1", "2", "3"],
     )
     def test_begins_with_entry_k_of_row_k(self, k, entries):
-        assert list(islice(diagonal(k), 4)) == entries
+        assert list(islice(diagonal(k), 4)) == entries, f"entry {k} of row {k}, of row {k + 1}, and so on"
 
     def test_entries_go_on_and_on(self):
         entry = next(islice(diagonal(2), 60, None), "no entry")
@@ -141,7 +141,8 @@ class TestDiagonal:
 
     def test_call_works_nothing_out(self, lowest_row):
         diagonal(3)
-        assert lowest_row() == 0, "calling diagonal() only makes it: the first next() runs it"
+        lowest = lowest_row()
+        assert lowest == 0, f"diagonal(3) worked out row {lowest} at the call: the first next() runs it"
 
     def test_no_row_is_worked_out_early(self, lowest_row):
         entries = diagonal(2)
@@ -161,7 +162,7 @@ class TestRender:
         assert render([[1, 2, 1]]) == "1 2 1"
 
     def test_nothing_comes_after_the_last_number(self):
-        assert render([[1], [1, 1]]) == " 1\n1 1", "no space ends a line, no newline the picture"
+        assert render([[1], [1, 1]]) == " 1\n1 1", "nothing comes after the last number of a line"
 
     def test_rows_make_a_triangle(self):
         rows = [[1], [1, 1], [1, 2, 1], [1, 3, 3, 1], [1, 4, 6, 4, 1], [1, 5, 10, 10, 5, 1]]

@@ -10,8 +10,7 @@ from dojo.kit.lint import read_answer
 from dojo.kit.octets import CHUNKED, message, status_of
 from dojo.kit.split import deliver, enough, every_cut
 from katas import c1_http_messages as c1
-from katas.c1_http_messages import Response, read_chunked, read_request, write_response
-from katas.c1_http_messages import body_length, parse_headers
+from katas.c1_http_messages import body_length, parse_headers, read_chunked, read_request, write_response
 
 
 class TestParseHeaders:
@@ -47,11 +46,9 @@ class TestParseHeaders:
 
 
 class TestBodyLength:
-    def test_content_length_is_the_length(self):
-        assert body_length({"host": "kata", "content-length": "70"}) == 70
-
-    def test_neither_length_nor_coding_is_no_body(self):
-        assert body_length({"host": "kata"}) == 0
+    @pytest.mark.parametrize(("headers", "due"), [({"content-length": "70"}, 70), ({"host": "kata"}, 0)])
+    def test_content_length_is_the_length(self, headers, due):
+        assert body_length(headers) == due, f"{headers}"
 
     @pytest.mark.parametrize("coding", ["chunked", "Chunked"])
     def test_chunked_body_has_no_length_in_front(self, coding):
@@ -104,7 +101,7 @@ class TestReadChunked:
         assert status_of(chunked, raw) == 400, f"{size!r} is not 1 to 15 hexadecimal digits (section 7.1)"
 
     def test_chunk_longer_than_its_size_is_400(self):
-        assert status_of(chunked, b"2\r\nhi!!\r\n0\r\n\r\n") == 400, "behind 2 octets, CRLF is due"
+        assert status_of(chunked, b"2\r\nhi!!0\r\n\r\n") == 400, "behind 2 octets, CRLF is due"
 
     @pytest.mark.parametrize("raw", [b"65\r\n", b"60\r\n" + b"a" * 96 + b"\r\n5\r\n"], ids=["one", "sum"])
     def test_body_over_the_limit_is_413_at_once(self, raw):
@@ -122,7 +119,7 @@ def request(*fields, **parts):
 
 
 POST = message("Content-Length: 5", line="POST /p HTTP/1.1", body=b"\r\n\r\n!")
-TOO_LONG = octets.too_long(c1.MAX_LINE, c1.MAX_HEAD, c1.MAX_BODY)
+CHUNKS = message(CHUNKED, body=b"4\r\n\r\n\r\n\r\n1\r\n!\r\n0\r\n\r\n")
 
 
 class TestReadRequest:
@@ -138,7 +135,7 @@ class TestReadRequest:
     def test_chunked_body_is_understood(self):
         assert request(CHUNKED, body=b"2\r\nhi\r\n0\r\n\r\n").body == b"hi", "section 7.1"
 
-    @pytest.mark.parametrize("raw", [POST, message(CHUNKED, body=b"4\r\n\r\n\r\n\r\n1\r\n!\r\n0\r\n\r\n")])
+    @pytest.mark.parametrize("raw", [POST, CHUNKS], ids=["length", "chunked"])
     def test_every_cut_gives_the_same(self, raw):
         got = every_cut(raw, lambda chunks: deliver(read_request(bytearray()), chunks))
         assert got.body == b"\r\n\r\n!"
@@ -160,21 +157,14 @@ class TestReadRequest:
     def test_empty_line_in_front_is_skipped(self):
         assert status_of(lambda: request(line="\r\nGET /a HTTP/1.1").target) == "/a", "section 2.2"
 
-    @pytest.mark.parametrize("line", octets.NO_REQUEST_LINES)
-    def test_malformed_request_line_is_400(self, line):
-        assert status_of(lambda: request(line=line)) == 400, f"{line!r} (section 3)"
+    @pytest.mark.parametrize(("raw", "cause"), octets.NO_REQUESTS.values(), ids=octets.NO_REQUESTS)
+    def test_what_is_not_a_request_is_400(self, raw, cause):
+        assert status_of(deliver, read_request(bytearray()), enough(raw)) == 400, cause
 
     def test_other_major_version_is_505(self):
         assert status_of(lambda: request(line="GET / HTTP/2.0")) == 505
 
-    def test_white_space_before_the_first_field_is_400(self):
-        assert status_of(lambda: request(host=" Host: kata")) == 400, "what should it continue? (section 2.2)"
-
-    @pytest.mark.parametrize("host", octets.NO_HOSTS)
-    def test_host_missing_repeated_or_invalid_is_400(self, host):
-        assert status_of(lambda: request(host=host)) == 400, f"{host!r} (section 3.2)"
-
-    @pytest.mark.parametrize("host", ["", "a.b-c_d", "127.0.0.1:80", "[::1]:8080"])
+    @pytest.mark.parametrize("host", octets.HOSTS.values(), ids=octets.HOSTS)
     def test_valid_host_is_kept(self, host):
         assert status_of(lambda: request(host=f"Host: {host}").headers["host"]) == host
 
@@ -184,36 +174,29 @@ class TestReadRequest:
     @pytest.mark.parametrize("target", ["http://a:8/b?c", "HTTP://a:8/b?c", "http://a:8?c", "https://a:8"])
     def test_absolute_form_gives_host_and_target(self, target):
         got = status_of(lambda: request(line=f"GET {target} HTTP/1.1"))
-        path = "/" + target[10:].lstrip("/")
-        assert (got.headers["host"], got.target) == ("a:8", path), f"{target!r} overrides Host (section 3.2.2)"
+        due = ("a:8", "/" + target.partition("a:8")[2].lstrip("/"))
+        assert (got.headers["host"], got.target) == due, "the target overrides Host (section 3.2.2)"
 
     def test_options_may_ask_about_the_whole_server(self):
         assert status_of(lambda: request(line="OPTIONS * HTTP/1.1").target) == "*"
 
-    @pytest.mark.parametrize("target", octets.NO_TARGETS)
-    def test_other_targets_are_400(self, target):
-        assert status_of(lambda: request(line=f"GET {target} HTTP/1.1")) == 400, f"{target!r} (section 3.2)"
-
-    @pytest.mark.parametrize(("option", "due"), [("x", True), ("x, Close", False)])
-    def test_http_1_1_keeps_the_connection_unless_told(self, option, due):
-        assert request(f"Connection: {option}").keep_alive == due, f"'Connection: {option}' (section 9.3)"
-
-    @pytest.mark.parametrize(("option", "due"), [("x", False), ("Keep-Alive", True)])
-    def test_http_1_0_closes_the_connection_unless_told(self, option, due):
-        got = request(f"Connection: {option}", line="GET / HTTP/1.0")
-        assert got.keep_alive == due, f"'Connection: {option}' with HTTP/1.0 (section 9.3)"
+    @pytest.mark.parametrize(("minor", "option", "kept"), octets.CONNECTIONS)
+    def test_connection_is_kept_or_not(self, minor, option, kept):
+        got = request(f"Connection: {option}", line=f"GET / HTTP/1.{minor}")
+        assert got.keep_alive == kept, f"HTTP/1.{minor}, 'Connection: {option}' (section 9.3)"
 
     @pytest.mark.parametrize(("minor", "field"), [(1, "Content-Length: 5"), (0, "Connection: keep-alive")])
     def test_doubtful_framing_is_the_last_request(self, minor, field):
         got = request(field, CHUNKED, line=f"POST / HTTP/1.{minor}", body=b"2\r\nhi\r\n0\r\n\r\n")
         assert (got.body, got.keep_alive) == (b"hi", False), "read, answer, then close (section 6.1)"
 
-    def test_line_and_fields_may_be_long(self):
-        got = status_of(lambda: request(*[f"X: {'a' * 100}"] * 600, line=f"GET /{'a' * (c1.MAX_LINE - 14)} HTTP/1.1"))
-        assert len(got.target) == c1.MAX_LINE - 13, "a line of MAX_LINE octets is not over it"
+    def test_longest_line_is_not_too_long(self):
+        target = "/" + "a" * (c1.MAX_LINE - len("GET / HTTP/1.1"))
+        assert status_of(lambda: request(line=f"GET {target} HTTP/1.1").target) == target
 
-    @pytest.mark.parametrize(("raw", "due"), TOO_LONG.values(), ids=TOO_LONG)
-    def test_what_is_too_long_has_its_status(self, raw, due):
+    @pytest.mark.parametrize("what", ["line", "field", "fields", "length", "chunk"])
+    def test_what_is_too_long_has_its_status(self, what):
+        raw, due = octets.too_long(c1.MAX_LINE, c1.MAX_HEAD, c1.MAX_BODY)[what]
         assert status_of(deliver, read_request(bytearray()), enough(raw)) == due, "section 3"
         pieces = enough(*(raw[at : at + 999] for at in range(0, len(raw), 999)))
         assert status_of(deliver, read_request(bytearray()), pieces) == due, "no cut may make a difference"
@@ -221,47 +204,42 @@ class TestReadRequest:
 
 class TestWriteResponse:
     def test_status_headers_and_body_are_written(self):
-        answer = read_answer(write_response(Response(200, {"X-Id": "7"}, b"hi")))
+        answer = read_answer(write_response(c1.Response(200, {"X-Id": "7"}, b"hi")))
         assert (answer.status, answer.reason, answer.headers["x-id"], answer.body) == (200, "OK", "7", b"hi")
 
     def test_space_stays_where_there_is_no_reason(self):
-        assert read_answer(write_response(Response(299))).reason == ""
+        assert read_answer(write_response(c1.Response(299))).reason == ""
 
     def test_content_length_counts_octets(self):
-        assert read_answer(write_response(Response(200, {}, "é".encode()))).body == "é".encode()
+        assert read_answer(write_response(c1.Response(200, {}, "é".encode()))).body == "é".encode()
 
     def test_date_is_sent_once(self):
-        assert "date" in read_answer(write_response(Response())).headers
+        assert "date" in read_answer(write_response(c1.Response())).headers
         date = "Sun, 06 Nov 1994 08:49:37 GMT"
-        answer = read_answer(write_response(Response(200, {"DATE": date})))
+        answer = read_answer(write_response(c1.Response(200, {"DATE": date})))
         assert answer.headers["date"] == date, "the app gave a Date, and names have no case"
 
     @pytest.mark.parametrize("keep_alive", [True, False])
     def test_connection_says_whether_it_closes(self, keep_alive):
-        assert read_answer(write_response(Response(), "GET", keep_alive)).closes == (not keep_alive)
+        assert read_answer(write_response(c1.Response(), "GET", keep_alive)).closes == (not keep_alive)
 
     @pytest.mark.parametrize("name", ["content-length", "Transfer-Encoding", "CONNECTION"])
     def test_framing_is_not_for_the_app_to_say(self, name):
-        headers = read_answer(write_response(Response(200, {name: "0"}, b"hi"))).headers
+        headers = read_answer(write_response(c1.Response(200, {name: "0"}, b"hi"))).headers
         framing = [headers.get(key) for key in ("content-length", "transfer-encoding", "connection")]
         assert framing == ["2", None, "keep-alive"], "you decide how it is sent (sections 6.1, 6.2)"
 
     def test_head_is_answered_without_the_body(self):
-        answer = read_answer(write_response(Response(200, {}, b"hi"), "HEAD"), "HEAD")
+        answer = read_answer(write_response(c1.Response(200, {}, b"hi"), "HEAD"), "HEAD")
         assert answer.headers["content-length"] == "2", "HEAD has the headers of GET (RFC 9110 section 9.3.2)"
 
     @pytest.mark.parametrize("status", [204, 304, 101])
     def test_some_answers_end_with_the_empty_line(self, status):
-        head, _, rest = write_response(Response(status, {}, b"hi")).lower().partition(b"\r\n\r\n")
+        head, _, rest = write_response(c1.Response(status, {}, b"hi")).lower().partition(b"\r\n\r\n")
         assert rest == b"", f"{status} ends at the first empty line (section 6.3)"
         assert b"content-length" not in head, f"{head!r} has a Content-Length (RFC 9110 section 8.6)"
 
-    @pytest.mark.parametrize("name", ["X\r\nY", "X y", "X: 5\r", "é", ""], ids=ascii)
-    def test_name_that_is_not_a_token_raises_valueerror(self, name):
+    @pytest.mark.parametrize(("name", "value"), octets.NO_HEADERS, ids=ascii)
+    def test_header_that_is_not_a_field_raises_valueerror(self, name, value):
         with pytest.raises(ValueError):  # noqa: PT011
-            write_response(Response(200, {name: "a"}))
-
-    @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\rb", "a\nb", "a\0b", "\u20ac"], ids=ascii)
-    def test_value_that_would_break_the_line_raises_valueerror(self, value):
-        with pytest.raises(ValueError):  # noqa: PT011
-            write_response(Response(200, {"X": value}))
+            write_response(c1.Response(200, {name: value}))

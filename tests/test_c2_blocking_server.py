@@ -8,8 +8,8 @@ import pytest
 from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, request
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import Client, ask, ask_half_closed, reset
-from dojo.kit.serving import Listener, no_thread_left, running
-from dojo.kit.sockets import Scripted, ScriptedListener, Sipping, wait_for_input
+from dojo.kit.serving import Listener, ScriptedListener, no_thread_left, running
+from dojo.kit.sockets import Scripted, Sipping, wait_for_input
 from dojo.kit.split import every_cut
 from katas.c1_http_messages import Response
 from katas.c2_blocking_server import LINGER_OCTETS, send_all, serve, serve_connection, serve_in_threads

@@ -49,4 +49,4 @@ class Barrier:
                 f"{self.calls} calls were due to be in flight together, but nobody made a second call while "
                 "the first one waited for its answer: the calls are made one after the other"
             )
-        return f"{self.calls} calls were due to be in flight together, but there were never more than {self.most}"
+        return f"{self.calls} calls were due to be in flight together, and never were more than {self.most}"

@@ -19,7 +19,7 @@ SLICE = 0.01  # seconds between two looks whether a thread is still at work
 POOLED = ("asyncio_", "ThreadPoolExecutor")  # threads that outlive their work: the loop counts it
 
 
-class Deadlock(AssertionError):
+class Deadlock(AssertionError):  # noqa: N818  it is one, whoever is at fault
     """Nobody can go on: every task waits, and nothing is left that could wake one."""
 
 
@@ -68,7 +68,7 @@ class VirtualTimeSelector(selectors.DefaultSelector):
 
 
 def _works(thread: threading.Thread) -> bool:
-    jobs = getattr(thread, "queue", None)  # anyio's worker threads have one, and stay when it is empty
+    jobs: Any = getattr(thread, "queue", None)  # anyio's worker threads have one, and stay when it is empty
     if hasattr(jobs, "unfinished_tasks"):
         return bool(jobs.unfinished_tasks)
     return not thread.name.startswith((*POOLED, "dojo"))
@@ -84,8 +84,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        future = super().run_in_executor(executor, func, *args)
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         self._virtual.in_executor += 1
         future.add_done_callback(self._executed)
         return future

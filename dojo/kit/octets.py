@@ -43,9 +43,31 @@ NO_FIELDS = {
 }
 NO_LENGTHS = ["", "five", "-1", "+5", "1_0", " 5", "0x5", "5.0", "5, 6", "\xb2", "\u0665", "5\n", "9" * 5000]
 NO_SIZES = ["", "x", "-1", "+1", "0x1", "1_0", " 1", "\xb2", "1 1", "0" * 16, ";x"]
-NO_HOSTS = [None, "Host: a\r\nHost: a", "Host: a b", "Host: a/b", "Host: u@a"]
-NO_TARGETS = ["*", "a", "ftp://a/", "http:///b", "http://u@a/", "http://[::1", "http://[x]/"]
-NO_REQUEST_LINES = ["GET /", "GET  / HTTP/1.1", "GET /a b HTTP/1.1", "G( / HTTP/1.1", "GET / HTTP/1.x"]
+HOSTS = {"empty": "", "name": "a.b-c_d", "IPv4": "127.0.0.1:80", "IPv6": "[::1]:80"}
+# HTTP/1.?, the Connection field, and whether the connection is kept.
+CONNECTIONS = [(1, "x", True), (1, "x, Close", False), (0, "x", False), (0, "Keep-Alive", True)]
+# Pairs that make no header, because of the name or of the value.
+NO_HEADERS = [("X\r\nY", "a"), ("X y", "a"), ("X:y", "a"), ("\xe9", "a"), ("", "a")]
+NO_HEADERS += [("X", "a\r\nSet-Cookie: b"), ("X", "a\rb"), ("X", "a\nb"), ("X", "a\0b"), ("X", "\u20ac")]
+
+# Requests that are refused with 400, and why.
+NO_REQUESTS = {
+    **{
+        line: (message(line=line), "the request line is not method, target, HTTP/1.1 (section 3)")
+        for line in ["GET /", "GET  / HTTP/1.1", "GET /a b HTTP/1.1", "G( / HTTP/1.1", "GET / HTTP/1.x"]
+    },
+    "space first": (message(host=" Host: kata"), "there is no field to go on with (section 2.2)"),
+    "no Host": (message(host=None), "Host is missing (section 3.2)"),
+    "two Hosts": (message("Host: kata"), "Host is repeated (section 3.2)"),
+    **{
+        f"Host {host}": (message(host=f"Host: {host}"), f"{host!r} is not a valid Host (section 3.2)")
+        for host in ["a b", "a/b", "u@a"]
+    },
+    **{
+        target: (message(line=f"GET {target} HTTP/1.1"), f"{target!r} is not a target for GET (section 3.2)")
+        for target in ["*", "a", "ftp://a/", "http:///b", "http://u@a/", "http://[::1", "http://[x]/"]
+    },
+}
 
 
 def too_long(line: int, head: int, body: int) -> dict[str, tuple[bytes, int]]:

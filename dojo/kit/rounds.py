@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import socket
@@ -12,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from dojo.kit.sockets import Shy, complain
+from dojo.kit.ends import Arrivals, Client, Served
+from dojo.kit.sockets import complain
 
 # A pair of sockets delivers at once, but on Windows it is a TCP connection.
 GRACE = 0.01 if os.name == "nt" else 0.0
 ROUNDS = 1_000  # more than any right answer needs
-PATIENCE = 10  # answers of "nobody waits", while a test lasts
 NAMES = {0: "nothing", EVENT_READ: "reading", EVENT_WRITE: "writing", 3: "reading and writing"}
 
 
@@ -46,116 +45,13 @@ class HandSelector(selectors.DefaultSelector):
         return {key.fd: key.events for key in (self.get_map() or {}).values()}.get(number, 0)
 
 
-class Served(Shy):
-    """The served end of a pair: Shy, and it complains when it is closed while a selector watches it.
-
-    Where `recv_raises` is set, recv raises that.
-    """
-
-    def __init__(self, real: socket.socket, selector: HandSelector, **shyness: int) -> None:
-        super().__init__(real, **shyness)
-        self.recv_raises: Exception | None = None
-        self._selector = selector
-
-    def _receive(self, bufsize: int, flags: int) -> bytes:
-        if self.recv_raises is not None:
-            raise self.recv_raises
-        if self.getblocking():
-            complain("recv was called on a blocking socket: one silent client would stop the whole server")
-        return super()._receive(bufsize, flags)
-
-    def close(self) -> None:
-        watched = self._selector.watches(self.fileno())
-        super().close()
-        if watched:
-            complain(
-                "the socket was closed while the selector still watched it: remove it first. "
-                "The next connection may get its number"
-            )
-
-
-class Client(socket.socket):
-    """The client's end of a pair. `served` is the other end, `heard` is what came, `ended` whether it ended.
-
-    `reports` is a list for whoever wants to note what was reported of the served end.
-    """
-
-    def __init__(self, real: socket.socket, served: socket.socket) -> None:
-        super().__init__(real.family, real.type, real.proto, fileno=real.detach())
-        self.setblocking(False)
-        self.served: Any = served
-        self.heard = bytearray()
-        self.ended = False
-        self.reports: list[int] = []
-
-    def say(self, octets: bytes) -> None:
-        """Send octets, which are few enough to be taken at once."""
-        try:
-            sent = self.send(octets)
-        except ConnectionError as error:
-            raise AssertionError(
-                f"the client could send no more ({error!r}): the socket was closed too early"
-            ) from error
-        assert sent == len(octets), f"the network took {sent} of {len(octets)} octets"
-
-    def half_close(self) -> None:
-        """End the sending side; answers can still come."""
-        self.shutdown(socket.SHUT_WR)
-
-    def listen_up(self) -> bool:
-        """Take what has come; return whether there was something, an end for one."""
-        before = len(self.heard)
-        while not self.ended:
-            try:
-                chunk = self.recv(65_536)
-            except BlockingIOError:
-                return len(self.heard) > before
-            except ConnectionError as error:
-                raise AssertionError(
-                    f"the client got a reset in place of the end, after {len(self.heard)} octets: "
-                    "that is what closing means while input is unread"
-                ) from error
-            self.heard += chunk
-            if not chunk:
-                self.ended = True
-                return True
-        return False
-
-
-class Arrivals(socket.socket):
-    """A listener that is always readable, and whose accept follows a script; then nobody waits any more."""
-
-    def __init__(self, *arrivals: socket.socket | OSError) -> None:
-        ours, self._theirs = socket.socketpair()
-        super().__init__(ours.family, ours.type, ours.proto, fileno=ours.detach())
-        self._theirs.send(b"!")  # never read
-        self._arrivals = list(arrivals)
-        self._in_vain = 0
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        if self.getblocking():
-            complain("accept was called on a blocking listener: it waits for somebody who may never come")
-        if not self._arrivals:
-            self._in_vain += 1
-            if self._in_vain > PATIENCE:
-                complain("accept was called over and over after BlockingIOError: nobody waits any more")
-            raise BlockingIOError(errno.EWOULDBLOCK, "nobody waits any more: the end of this event")
-        arrival = self._arrivals.pop(0)
-        if isinstance(arrival, OSError):
-            raise arrival
-        return arrival, ("127.0.0.1", 49152)
-
-    def close(self) -> None:
-        self._theirs.close()
-        super().close()
-
-
 class Rounds:
-    """Makes pairs of sockets, and turns the reactor that make_reactor(selector) makes. For a `with`."""
+    """Makes clients, and turns the reactor that make_reactor(selector) has made. For a `with`."""
 
     def __init__(self, make_reactor: Callable[[selectors.BaseSelector], Any]) -> None:
         self.selector = HandSelector()
         self.reactor = make_reactor(self.selector)
+        self.dropped: list[Client] = []
         self._clients: list[Client] = []
 
     def __enter__(self) -> Rounds:
@@ -170,10 +66,33 @@ class Rounds:
     def client(self, says: bytes = b"", **shyness: int) -> Client:
         """Return a new client that has said this; the socket to serve is its `served`, as Shy as told."""
         ours, theirs = socket.socketpair()
-        client = Client(ours, Served(theirs, self.selector, **shyness))
+        client = Client(ours, Served(theirs, self.selector.watches, **shyness))
         self._clients.append(client)
         client.say(says)
         return client
+
+    def watched_client(self, events: int, says: bytes = b"") -> Client:
+        """Return a new client that has said this, whose served end reports these events to `reports`."""
+        client = self.client(says)
+        self.reactor.add(client.served, events, client.reports.append)
+        return client
+
+    def take_in(self, acceptor: Any, *arrivals: socket.socket | OSError, events: int = 1) -> list[Any]:
+        """Return what acceptor(reactor, listener, on_connection) hands on when these arrive."""
+        taken: list[Any] = []
+        with Arrivals(*arrivals) as listener:
+            acceptor(self.reactor, listener, taken.append)
+            for _ in range(events):
+                self.turn()
+        return taken
+
+    def drop(self, client: Client) -> int:
+        """Remove the served end of client from the reactor and close it; return the number that it had."""
+        number: int = client.served.fileno()
+        self.dropped.append(client)
+        self.reactor.remove(client.served)
+        client.served.close()
+        return number
 
     def renumber(self, client: Client, number: int) -> socket.socket:
         """Give the served end of client this number, and return it: a new socket in place of the old."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dojo.kit.sockets import Watched, complain
+from dojo.kit.sockets import GOODBYES, Watched, complain
 
 PATIENCE = 5.0  # seconds: no right answer comes near it
 
@@ -57,6 +57,29 @@ class Listener(socket.socket):
         for sock in self.left_open():
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+class ScriptedListener(socket.socket):
+    """A listener whose accept hands out these sockets (or raises these), and then finds itself closed."""
+
+    def __init__(self, *arrivals: socket.socket | OSError) -> None:
+        super().__init__()
+        self._arrivals = list(arrivals)
+        self._late = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._arrivals:
+            arrival = self._arrivals.pop(0)
+            if isinstance(arrival, OSError):
+                raise arrival
+            return arrival, ("127.0.0.1", 49152)
+        self._late += 1
+        if self._late > GOODBYES:
+            complain(
+                f"accept was called again after {GOODBYES} OSErrors: the listener is closed, that is the end"
+            )
+        self.close()
+        raise OSError(errno.EBADF, "the listener was closed")
 
 
 class _NotReadHere(Watched):

@@ -189,26 +189,3 @@ class Scripted(Shy):
             self.unread = sum(map(len, self._chunks))
             self._theirs.close()
         super().close()
-
-
-class ScriptedListener(socket.socket):
-    """A listener whose accept hands out these sockets (or raises these), and then finds itself closed."""
-
-    def __init__(self, *arrivals: socket.socket | OSError) -> None:
-        super().__init__()
-        self._arrivals = list(arrivals)
-        self._late = 0
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        if self._arrivals:
-            arrival = self._arrivals.pop(0)
-            if isinstance(arrival, OSError):
-                raise arrival
-            return arrival, ("127.0.0.1", 49152)
-        self._late += 1
-        if self._late > GOODBYES:
-            complain(
-                f"accept was called again after {GOODBYES} OSErrors: the listener is closed, that is the end"
-            )
-        self.close()
-        raise OSError(errno.EBADF, "the listener was closed")

@@ -54,8 +54,8 @@ class MemoryStream:
             raise AssertionError("receive() was called before send(): nobody answers what was not asked")
         if not self._pieces and self._end is None:
             raise AssertionError(
-                "receive() was called although the whole response had come: on a connection that is kept open, "
-                "that is waiting for ever"
+                "receive() was called although the whole response had come: "
+                "on a connection that is kept open, that is waiting for ever"
             )
         await self._pause()
         if not self._pieces:
@@ -142,13 +142,9 @@ class Upstream:
         self._script = [] if isinstance(scripts, Mapping) else list(scripts)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"  # as it stands in a URL
         self._fence = Fence()
         self._asked = False  # does somebody wait for still_open()?
-
-    @property
-    def host(self) -> str:
-        """Address and port, as they stand in a URL."""
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def url(self, path: str = "/") -> str:
         return f"http://{self.host}{path}"
@@ -183,7 +179,8 @@ class Upstream:
         with suppress(BlockingIOError):
             self.calls.append(Call(self._listener.accept()[0], self._script_for))
             moved = True
-        moved = any([call.move() for call in self.calls]) or moved
+        for call in self.calls:
+            moved = call.move() or moved
         if not moved:
             self._fence.wait()
         return moved

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class ToyHouse:
         shutil.copytree(ROOT / "dojo", root / "dojo", ignore=skip)
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, root / name)
+        with (root / "conftest.py").open("a", encoding="utf-8") as conftest:
+            conftest.write(LOG_REPORTS)
 
     def add(self, stem: str, stub: str = TODO, solution: str = FINE, tests: str = TESTS) -> None:
         (self.root / "katas" / f"{stem}.py").write_text(stub, encoding="utf-8")
@@ -62,9 +65,7 @@ class ToyHouse:
 
     def pytest(self, *args: str, cwd: str = ".", **env: str) -> subprocess.CompletedProcess[str]:
         """Run pytest there; -p no:randomly keeps what is printed in order."""
-        import os
-
-        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--patience=0.4", *args]
+        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--patience=0.25", *args]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PY_COLORS", "FORCE_COLOR"))}
         return subprocess.run(
             command, cwd=self.root / cwd, env=clean | env, capture_output=True, text=True, encoding="utf-8", timeout=60
@@ -72,15 +73,24 @@ class ToyHouse:
 
     def verdicts(self, *args: str) -> dict[str, list[Verdict]]:
         """Run pytest; each kata's verdicts, in order."""
-        junit = self.root / "junit.xml"
-        run = self.pytest(f"--junitxml={junit}", *args)
-        assert junit.exists(), run.stdout + run.stderr
+        log = self.root / "reports.jsonl"
+        log.unlink(missing_ok=True)
+        run = self.pytest(*args)
+        assert log.exists(), run.stdout + run.stderr
         verdicts: dict[str, list[Verdict]] = {}
-        for case in ElementTree.parse(junit).iter("testcase"):
-            stem = (case.get("classname") or "").split(".")[1].removeprefix("test_")
-            verdict = Verdict("passed")
-            for child in case:
-                if child.tag in ("failure", "error", "skipped"):
-                    verdict = Verdict("failed" if child.tag != "skipped" else "skipped", child.text or "")
-            verdicts.setdefault(stem, []).append(verdict)
+        for line in log.read_text(encoding="utf-8").splitlines():
+            report = json.loads(line)
+            stem = report["nodeid"].partition(".py")[0].partition("test_")[2]
+            verdicts.setdefault(stem, []).append(Verdict(report["outcome"], report["text"]))
         return verdicts
+
+
+LOG_REPORTS = """
+
+def pytest_runtest_logreport(report):
+    import json
+    if report.when == "call" or not report.passed:
+        line = {"nodeid": report.nodeid, "outcome": report.outcome, "text": getattr(report, "kata_text", "")}
+        with open("reports.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\\n")
+"""

@@ -1,0 +1,103 @@
+"""Real clients against the servers of the katas: what a person will try first."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dojo.kit.http_rules import HELLO
+from dojo.kit.lint import read_answer
+from dojo.kit.serving import running
+from katas import c1_http_messages, c2_blocking_server
+
+Curl = Callable[..., str]
+
+SERVERS = [
+    pytest.param(c2_blocking_server.serve, id="blocking"),
+    pytest.param(c2_blocking_server.serve_in_threads, id="threads"),
+]
+CONCURRENT_SERVERS = SERVERS[1:]  # those that keep many connections at a time
+
+
+def app(request: c1_http_messages.Request) -> c1_http_messages.Response:
+    """Answer GET like the article's servers, and POST with the body of the request."""
+    body = request.body if request.method == "POST" else HELLO
+    return c1_http_messages.Response(200, {"Content-Type": "application/json"}, body)
+
+
+@pytest.fixture
+def curl() -> Curl:
+    """Run curl with these arguments and return what it prints."""
+    program = shutil.which("curl")
+    if program is None:
+        pytest.skip("curl is not installed: get it from https://curl.se or your package manager")
+
+    def run(*arguments: str, send: bytes = b"") -> str:
+        command = [program, "--silent", "--show-error", "--noproxy", "*", "--max-time", "10", *arguments]
+        done = subprocess.run(command, input=send, capture_output=True, timeout=20)
+        assert done.returncode == 0, f"curl ends with {done.returncode}: {done.stderr.decode()}"
+        return done.stdout.decode("latin-1")
+
+    return run
+
+
+@pytest.fixture
+def httpx() -> ModuleType:
+    """The module httpx."""
+    module: ModuleType = pytest.importorskip(
+        "httpx", reason="httpx is not installed: pip install -e '.[dev]'"
+    )
+    return module
+
+
+class TestServers:
+    @pytest.fixture(params=SERVERS)
+    def url(self, request: pytest.FixtureRequest) -> Iterator[str]:
+        """The address of a running server."""
+        with running(request.param, app) as server:
+            yield f"http://127.0.0.1:{server.port}/"
+
+    def test_curl_gets_hello(self, url: str, curl: Curl) -> None:
+        answer = read_answer(curl("--include", url).encode("latin-1"))
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, HELLO, "18")
+
+    def test_curl_keeps_one_connection(self, url: str, curl: Curl) -> None:
+        connects = curl("--write-out", " %{num_connects}\n", url, url).split("\n")
+        assert connects == [f"{HELLO.decode()} 1", f"{HELLO.decode()} 0", ""]
+
+    def test_curl_head_does_not_wait_for_a_body(self, url: str, curl: Curl) -> None:
+        assert "Content-Length: 18" in curl("--head", url)
+
+    def test_curl_speaks_http_1_0(self, url: str, curl: Curl) -> None:
+        assert curl("--http1.0", url) == HELLO.decode()
+
+    def test_curl_posts_in_chunks(self, url: str, curl: Curl) -> None:
+        chunked = ("--header", "Transfer-Encoding: chunked", "--data-binary", "@-")
+        assert curl(*chunked, url, send=b"a" * 100_000) == "a" * 100_000
+
+    def test_curl_gets_413_while_it_uploads(self, url: str, curl: Curl) -> None:
+        arguments = ("--header", "Expect:", "--data-binary", "@-", "--write-out", "%{http_code}")
+        assert curl(*arguments, url, send=b"a" * 1_500_000) == "413"
+
+    def test_httpx_keeps_one_connection(self, url: str, httpx: Any) -> None:
+        with httpx.Client(trust_env=False) as client:
+            answers = [client.get(url), client.post(url, content=b"Hello"), client.head(url)]
+        assert [answer.content for answer in answers] == [HELLO, b"Hello", b""]
+        assert {answer.headers["content-length"] for answer in answers} == {"18", "5"}
+
+
+@pytest.mark.parametrize("server", CONCURRENT_SERVERS)
+def test_httpx_holds_many_connections_at_a_time(server: Any, httpx: Any) -> None:
+    with running(server, app) as listener, httpx.Client(trust_env=False) as client:
+        url = f"http://127.0.0.1:{listener.port}/"
+        streams = [client.stream("GET", url) for _ in range(10)]
+        answers = [stream.__enter__() for stream in streams]  # all are open, none is read
+        bodies = [answer.read() for answer in answers]
+        for stream in streams:
+            stream.__exit__(None, None, None)
+    assert bodies == [HELLO] * 10
