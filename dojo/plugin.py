@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="how long a test may stand still, or compute, before it is stopped and explained (2)",
     )
+    group.addoption("--thorough", action="store_true", help="with --solutions: run all of a step on its impostors")
     group.addoption("--no-loans", action="store_true", help="lend nothing: every kata stands on your own")
 
 
@@ -45,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config._inicache["cache_dir"] = ".pytest_cache/solutions"
     arguments.translate(config, house)
     config.pluginmanager.register(Dojo(config, house), "dojo")
-    config.pluginmanager.register(proofs.Proofs(house), "dojo-proofs")
+    config.pluginmanager.register(proofs.Proofs(house, config.option.thorough), "dojo-proofs")
     if not config.option.solutions:  # the board says it better
         if config.option.reportchars == "fE":
             config.option.reportchars = ""
@@ -158,7 +159,11 @@ class Dojo:
                 self.hung[step] = item.name
                 raise Hang(str(error), pytrace=False) from None
 
-        item.runtest = guarded  # type: ignore[method-assign]
+        def judged() -> None:
+            with proofs.must_be_caught(item, self.comparisons):
+                guarded()
+
+        item.runtest = judged  # type: ignore[method-assign]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -171,7 +176,6 @@ class Dojo:
             report.sections = [(title, tail(text)) for title, text in report.sections]
             if not self.solutions and failure.kind != UNWRITTEN:
                 report.sections.insert(0, ("In a sentence", failure.text))
-        proofs.judge(item, report)
         return report
 
     def pytest_enter_pdb(self) -> None:

@@ -2,25 +2,32 @@
 
 Both are collected next to this package, and each runs the kata's real tests in a world of its own:
 
-- `dojo/tests/impostors/<stem>.md`: small differences from the reference, as diffs. The tests of the
-  step run in their order; the first to fail must be the one named, with the words quoted.
+- `dojo/tests/impostors/<stem>.md`: small differences from the reference, as diffs. The test that an
+  impostor names must fail with the words it quotes; with --thorough it must also be the first of
+  its step to fail, as it is the first that a learner is shown.
 - `dojo/tests/answers/<stem>/<make>.py`: a whole answer of another make. All of the kata's tests must pass.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CodeType, ModuleType
 
 import pytest
+from _pytest.assertion.rewrite import rewrite_asserts
 
 from dojo import parked
 from dojo.house import House, Kata
 from dojo.limits import Limits
+from dojo.words import Comparisons, failure_of
 from dojo.worlds import World
 
 POSITION = pytest.StashKey[int]()
@@ -67,6 +74,15 @@ def _side(diff: str, signs: str) -> str:
     return "".join((line[1:] or "\n") for line in diff.splitlines(keepends=True) if (line.strip("\n") or " ")[0] in signs)
 
 
+@cache
+def rewritten(path: Path, config: pytest.Config) -> CodeType:
+    """The code of a test file, with pytest's explanations of failed asserts in it."""
+    source = path.read_bytes()
+    tree = ast.parse(source, filename=str(path))
+    rewrite_asserts(tree, source, str(path), config)
+    return compile(tree, str(path), "exec", dont_inherit=True)
+
+
 class Trial(pytest.Module):
     """The real test file of a kata, run on another answer than the learner's."""
 
@@ -79,6 +95,18 @@ class Trial(pytest.Module):
         trial: Trial = cls.from_parent(parent, path=kata.tests, nodeid=f"{parent.nodeid}::{name}")
         trial.name, trial.kata, trial.answer = name, kata, answer
         return trial
+
+    def catches(self, test: pytest.Item) -> bool:
+        """Is this the test that the impostor names?"""
+        return self.impostor is not None and test.nodeid == f"{self.nodeid}::{self.impostor.fails}"
+
+    def _getobj(self) -> ModuleType:
+        """Import the tests anew, as each trial has imports of its own; rewrite their asserts only once."""
+        code = rewritten(self.path, self.config)
+        module = ModuleType(self.path.stem)
+        module.__file__ = str(self.path)
+        exec(code, module.__dict__)
+        return module
 
     def world(self) -> World:
         return World(self.kata, lambda kata: self.answer if kata == self.kata else kata.solution)
@@ -114,8 +142,8 @@ class Answer(pytest.File):
 class Proofs:
     """Collects impostors and answers, and turns the verdict on an impostor round."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, house: House, thorough: bool) -> None:
+        self.house, self.thorough = house, thorough
         self.positions = count()
         self.folder = TemporaryDirectory(prefix="impostors-")
         parked.FOLDERS.append(self.folder.name)
@@ -141,31 +169,35 @@ class Proofs:
             raise pytest.UsageError(f"dojo/tests has proofs about {stem}, which is no kata")
         return self.house.katas[stem]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, collector: pytest.Collector, name: str) -> list[pytest.Item] | None:
+        """Leave aside, before items are made of them, the tests that a trial does not need."""
+        trial = collector.getparent(Trial)
+        if trial is None or trial.impostor is None:
+            return None
+        step, _, test = trial.impostor.fails.partition("[")[0].partition("::")
+        wanted = step if collector is trial else test
+        return None if name == wanted or (self.thorough and collector is not trial) else []
+
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         item.stash[POSITION] = next(self.positions)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Of an impostor's tests keep those of the step, up to the one that has to fail."""
+        """Of an impostor's tests keep the one that has to fail, and if thorough those of its step before it."""
         trials: dict[Trial, list[pytest.Item]] = {}
         for item in items:
             trial = item.getparent(Trial)
             if trial is not None and trial.impostor is not None:
                 trials.setdefault(trial, []).append(item)
-        dropped: set[pytest.Item] = set()
         for trial, tests in trials.items():
             tests.sort(key=lambda test: test.stash[POSITION])  # whatever has shuffled them
-            assert trial.impostor is not None
-            names = [test.nodeid.removeprefix(trial.nodeid + "::") for test in tests]
-            if trial.impostor.fails not in names:
-                if len(tests) > 1:  # one alone was named on the command line
-                    raise pytest.UsageError(f"{trial.nodeid} names {trial.impostor.fails}, which is no test")
-                continue
-            last = names.index(trial.impostor.fails)
-            tests[last].stash[EXPECTED] = trial.impostor
-            step = trial.impostor.fails.partition("::")[0]
-            dropped.update(t for i, t in enumerate(tests) if i > last or not names[i].startswith(step + "::"))
-        items[:] = [item for item in items if item not in dropped]
+            named = [test for test in tests if trial.catches(test)]
+            for test in named:
+                test.stash[EXPECTED] = trial.impostor
+            trials[trial] = tests[: tests.index(named[0]) + 1] if self.thorough and named else named
+        others = [item for item in items if item.getparent(Trial) not in trials]
+        items[:] = others + [test for tests in trials.values() for test in tests]
 
 
 def is_proof(item: pytest.Item) -> bool:
@@ -177,16 +209,18 @@ def limits_of(item: pytest.Item, limits: Limits) -> Limits:
     return QUICK if EXPECTED in item.stash else limits
 
 
-def judge(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Pass the named test of an impostor where it failed with the words quoted; fail it otherwise."""
+@contextmanager
+def must_be_caught(item: pytest.Item, comparisons: Comparisons) -> Iterator[None]:
+    """Where item is to catch an impostor: fail unless it does, in the words that the impostor quotes."""
     impostor = item.stash.get(EXPECTED, None)
-    if impostor is None or report.when != "call":
+    if impostor is None:
+        yield
         return
-    said = getattr(report, "kata_text", "")
-    if report.failed and impostor.says in said:
-        report.outcome, report.longrepr = "passed", None
-    elif report.failed:
-        report.longrepr = f"{impostor.title}: caught, but in other words than {impostor.says!r}:\n\n{said}"
+    try:
+        yield
+    except BaseException as error:
+        said = failure_of(error, comparisons.take()).text
     else:
-        report.outcome = "failed"
-        report.longrepr = f"{impostor.title}: not caught by {impostor.fails}"
+        pytest.fail(f"{impostor.title}: not caught by {impostor.fails}", pytrace=False)
+    if impostor.says not in said:
+        pytest.fail(f"{impostor.title}: caught, but not in the words {impostor.says!r}:\n\n{said}", pytrace=False)

@@ -7,6 +7,7 @@ import textwrap
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ def _text(error: BaseException, frames: traceback.StackSummary, comparison: Any)
         if isinstance(block, ast.With) and (due := _expected(block)):
             body = "; ".join(ast.get_source_segment(source, s) or "" for s in block.body)
             return f"`{body}` should have raised {due} and {f'raised {said}' if said else 'did not'}"
+    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
+        return f"`{ast.get_source_segment(source, statement.test.left)}` raised {said}"
     if isinstance(statement, ast.Expr | ast.Assign | ast.Return | ast.Delete):
         return f"`{ast.get_source_segment(source, statement)}` raised {said}"
     return said
@@ -104,13 +107,16 @@ def _statements(frames: traceback.StackSummary) -> tuple[list[ast.stmt], str]:
     for frame in reversed(frames):
         path = Path(frame.filename)
         if path.parent == ROOT / "tests" and path.exists():
-            around = [
-                node
-                for node in ast.walk(parse(path))
-                if isinstance(node, ast.stmt) and node.lineno <= (frame.lineno or 0) <= (node.end_lineno or 0)
-            ]
-            return around, path.read_text(encoding="utf-8")
+            statements, source = _test_file(path)
+            line = frame.lineno or 0
+            return [node for node in statements if node.lineno <= line <= (node.end_lineno or 0)], source
     return [], ""
+
+
+@cache
+def _test_file(path: Path) -> tuple[list[ast.stmt], str]:
+    """All statements of a test file, outer before inner, and its source."""
+    return [n for n in ast.walk(parse(path)) if isinstance(n, ast.stmt)], path.read_text(encoding="utf-8")
 
 
 def _expected(block: ast.With) -> str:

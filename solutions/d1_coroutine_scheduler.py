@@ -52,12 +52,8 @@ class Task(Generic[T]):
                 trap = self.coroutine.throw(self.error)
         except StopIteration as end:
             self.result = end.value
-            self._finish(scheduler)
         except BaseException as error:
             self.exception = error
-            self._finish(scheduler)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
         else:
             self.state = "parked"
             try:
@@ -66,12 +62,14 @@ class Task(Generic[T]):
                 not_a_trap = TypeError(f"{self} yielded {trap!r}, which is not a trap")
                 scheduler.ready(self)
                 self.error = error if callable(trap) else not_a_trap
+            return
 
-    def _finish(self, scheduler: "Scheduler") -> None:
         self.state = "finished"
         for joiner in self.joiners or ():
             if joiner.waits_for is self:  # and was not woken by somebody else
                 scheduler.ready(joiner)
+        if self.exception is not None and isinstance(self.exception, (KeyboardInterrupt, SystemExit)):
+            raise self.exception
 
     def __str__(self) -> str:
         return str(getattr(self.coroutine, "__name__", self.coroutine))

@@ -50,8 +50,6 @@ def build_request(
     authority = AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
         raise ValueError(f"no host, or more than a host and a port: {url!r}")
-    if not TOKEN.fullmatch(method):
-        raise ValueError(f"not a method: {method!r}")
 
     fields = {name: value for name, value in (headers or {}).items() if name.lower() not in FRAMING}
     if not any(name.lower() == "host" for name in fields):
@@ -61,11 +59,9 @@ def build_request(
         fields["Content-Length"] = str(len(body))
 
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = [f"{method} {target} HTTP/1.1"]
-    for name, value in fields.items():
-        if not TOKEN.fullmatch(name) or BREAKS.search(value):
-            raise ValueError(f"not a header field: {name!r}: {value!r}")
-        lines.append(f"{name}: {value}")
+    if not all(map(TOKEN.fullmatch, [method, *fields])) or any(map(BREAKS.search, fields.values())):
+        raise ValueError(f"this would break out of its line: {method!r}, {fields}")
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
@@ -167,11 +163,9 @@ async def get_all(urls: Iterable[str], limit: int) -> list[Response]:
 
 
 def _read_to_end(buffer: bytearray) -> Parser[bytes]:
-    while len(buffer) <= MAX_BODY:
-        try:
+    try:
+        while len(buffer) <= MAX_BODY:
             yield from receive_more(buffer)
-        except EOFError:
-            body = bytes(buffer)
-            buffer.clear()
-            return body
+    except EOFError:  # of all bodies, this one is complete
+        return (yield from read_exactly(buffer, len(buffer)))
     raise ValueError(f"a body of more than {MAX_BODY} octets")

@@ -1,7 +1,4 @@
-"""HTTP/1.1 as octets: what is right is read, what is wrong is refused, with the status that says why.
-
-Sections are those of RFC 9112 (how messages are written) unless RFC 9110 (what they mean) is named.
-"""
+"""HTTP/1.1 as octets: right is read, wrong is refused. Sections are of RFC 9112 where no other is named."""
 
 import pytest
 

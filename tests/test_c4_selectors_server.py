@@ -162,8 +162,9 @@ class TestConnection(ServerRules):
         client = self.connect(self.hello)
         self.rounds.selector.lie(client.served, EVENT_READ)
         self.rounds.turn()
+        assert client.served.fileno() != -1, "readiness is a hint: BlockingIOError is no reason to close"
         client.say(LAST)
-        assert HELLO in self.rounds.hear(client), "readiness is a hint: recv may raise BlockingIOError"
+        assert HELLO in self.rounds.hear(client)
 
     def test_answer_that_cannot_be_written_becomes_500(self):
         answer = read_answer(self.serve(lambda request: Response(200, {"X": "a\r\nb"}), GET))
@@ -176,11 +177,9 @@ class TestConnection(ServerRules):
         assert len(body) == 100_000, f"to this client's socket ({shyness}), send is not sendall"
 
     def test_half_closed_client_gets_the_tail_too(self):
-        client = self.connect(self.aaa, says=GET * 20)
+        client = self.connect(self.hello, says=GET, refusals=2)
         client.half_close()
-        self.rounds.rest()
-        answers = read_answers(self.rounds.hear(client), ["GET"] * 20)
-        assert len(answers) == 20, "the client has said all that it had to say, and still listens"
+        assert HELLO in self.rounds.hear(client), "b'' says that no more will come, not that nobody listens"
 
     def test_client_who_never_listens_is_answered_in_bounds(self):
         calls = []

@@ -93,13 +93,19 @@ class TestTask:
         assert log == ["asks", 42], "what the task was woken with is the value of its await"
 
     def test_next_step_throws_the_error_in(self, scheduler):
-        task = Task(ask([]))
+        log = []
+
+        async def catch():
+            try:
+                log.append(await suspend(nowhere))
+            except KeyError as error:
+                log.append(repr(error))
+
+        task = Task(catch())
         task.step(scheduler)
         task.error = KeyError("lost")
         task.step(scheduler)
-        assert repr(task.exception) == "KeyError('lost')", (
-            "the await has to raise what the task was woken with"
-        )
+        assert log == ["KeyError('lost')"], "the await has to raise what the task was woken with"
 
     def test_returned_value_is_kept_as_result(self, scheduler):
         task = Task(ask([]))
@@ -504,3 +510,5 @@ class TestSleep:
         scheduler.spawn(nap(log, 100, clock))
         scheduler.run(sleep(1))
         assert (clock.idles, log) == ([1], []), "run is over when its coroutine is"
+        scheduler.run(sleep(200))
+        assert clock.idles == [1, 200], "a timer of the first run ended a gap of the second"

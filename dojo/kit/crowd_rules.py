@@ -5,13 +5,28 @@ A test class inherits CrowdRules and sets `response` (what apps return) and `ser
 
 from __future__ import annotations
 
+import selectors
+import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from dojo.kit.http_rules import GET, HELLO, LAST, request
+from dojo.kit.http_rules import GET, HELLO, LAST, check, request
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import Client, ask, idle, reset
 from dojo.kit.serving import running
+
+
+def until_asleep(name: str = "server", patience: float = 1.0) -> None:
+    """Wait until the thread of this name is in the select() of a selector; if it never is, go on."""
+    end = time.monotonic() + patience
+    thread = next(each for each in threading.enumerate() if each.name == name)
+    while time.monotonic() < end:
+        frame = sys._current_frames().get(thread.ident or 0)
+        if frame is None or frame.f_code.co_filename == selectors.__file__:
+            return
+        time.sleep(0)  # let it run
 
 
 class CrowdRules:
@@ -31,7 +46,13 @@ class CrowdRules:
     def test_every_client_gets_hello_over_tcp(self) -> None:
         with running(self.server, self.hello) as server:
             answers = [read_answer(ask(server.port, LAST)) for _ in range(3)]
-        assert [answer.body for answer in answers] == [HELLO] * 3
+        check("the bodies", [answer.body for answer in answers], [HELLO] * 3, "three clients asked")
+
+    def test_stop_ends_a_server_that_is_asleep(self) -> None:
+        with running(self.server, self.hello) as server, Client(server.port) as client:
+            client.say(GET)
+            client.read_until(HELLO)
+            until_asleep()
 
     def test_last_to_come_can_be_first_served(self) -> None:
         with (
@@ -47,7 +68,7 @@ class CrowdRules:
         with running(self.server, self.hello) as server, Client(server.port) as slow:
             slow.say(GET[:9])
             answer = read_answer(ask(server.port, LAST))
-            assert answer.body == HELLO, "another client is in the midst of its request"
+            check("the body", answer.body, HELLO, "another client is in the midst of its request")
             slow.say(GET[9:])
             slow.read_until(HELLO)
 
@@ -58,7 +79,7 @@ class CrowdRules:
             reset(server.port, GET[:9])
             reset(server.port, b"\0\xff\r\n\r\n")
             answer = read_answer(ask(server.port, LAST))
-        assert answer.body == HELLO, "four clients before this one went with a reset"
+        check("the body", answer.body, HELLO, "four clients before this one went with a reset")
 
     def test_app_that_raises_harms_nobody_else(self) -> None:
         def app(request: Any) -> Any:
@@ -75,7 +96,7 @@ class CrowdRules:
     def test_idle_clients_are_no_burden(self) -> None:
         with running(self.server, self.hello) as server, idle(server.port, 100):
             answer = read_answer(ask(server.port, LAST))
-            assert answer.body == HELLO, "100 idle clients were there before"
+            check("the body", answer.body, HELLO, "100 idle clients were there before")
             with idle(server.port, 100):  # not all 200 at once: the queue of a listener has an end
                 answer = read_answer(ask(server.port, LAST))
-                assert answer.body == HELLO, "200 idle clients were there before"
+                check("the body", answer.body, HELLO, "200 idle clients were there before")

@@ -123,3 +123,14 @@ class TestArrows:
                 for node in ast.walk(parse(path)):
                     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("katas."):
                         assert (node.module or "") < kata.module, path
+
+
+class TestCatalogue:
+    def test_every_impostor_names_a_test_that_exists(self, request: pytest.FixtureRequest) -> None:
+        collected = {item.nodeid for item in request.session.items}
+        tests = {nodeid.partition(".py::")[2] for nodeid in collected if nodeid.startswith("tests/")}
+        if not tests:
+            pytest.skip("only a part of the house is run: `pytest --solutions` knows all tests")
+        for kata in House().katas.values():
+            for impostor in read_impostors(ROOT / "dojo" / "tests" / "impostors" / f"{kata.stem}.md"):
+                assert impostor.fails in tests, f"{kata.stem}: {impostor.title}"

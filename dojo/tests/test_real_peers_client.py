@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import anyio
 
 from dojo.kit.real_peers import aiohttp_server, uvicorn_server
-from solutions.e1_async_http_client import build_request, fetch, get, get_all
+from katas.e1_async_http_client import build_request, fetch, get, get_all
 
 BIG = 300_000  # octets: more than one receive
 

@@ -25,12 +25,12 @@ def read_until(buffer, separator, limit):
         buffer.extend(chunk)
     line, _, rest = bytes(buffer).partition(separator)
     if len(line) > limit:
-        raise OverflowError_("too long")
+        raise TooLongError("too long")
     buffer[:] = rest
     return line
 
 
-class OverflowError_(ValueError):
+class TooLongError(ValueError):
     pass
 
 

@@ -28,7 +28,7 @@ class Response:
     body: bytes = b""
 
 
-class BadRequest(ValueError):
+class BadRequest(ValueError):  # noqa: N818
     def __init__(self, status, reason):
         super().__init__(reason)
         self.status = status
@@ -119,7 +119,12 @@ def read_request(buffer):
     must(len(words) == 3)
     method, target, version = words
     must(method and set(method) <= TOKEN and target and target.isascii() and target.isprintable())
-    must(len(version) == 8 and version.startswith("HTTP/") and version[6] == "." and version[7] in string.digits)
+    must(
+        len(version) == 8
+        and version.startswith("HTTP/")
+        and version[6] == "."
+        and version[7] in string.digits
+    )
     must(version[5] == "1", 505)
     headers = parse_headers((yield from lines_of(buffer)))
     must(version == "HTTP/1.0" or "host" in headers)

@@ -1,4 +1,4 @@
-"""A waiter that both functions inherit their wait from, a buffer that is a bytearray, wake-ups over TCP."""
+"""A waiter that both functions inherit their wait from, a buffer that is a bytearray, recv_into."""
 
 import selectors
 import socket
@@ -70,9 +70,7 @@ class OutBuffer(bytearray):
 
 class Waker:
     def __init__(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.near = socket.create_connection(listener.getsockname())
-            self.far, _ = listener.accept()
+        self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
         self.far.setblocking(False)
         self.fileno = self.near.fileno
