@@ -35,6 +35,8 @@ def load_plugins_for(source: str, config: pytest.Config) -> None:
                 warnings.simplefilter("ignore")
                 __import__(module)
                 manager.register(sys.modules[module], name)
+            if name == "anyio":  # after it: of two fixtures called anyio_backend the later counts
+                manager.register(sys.modules[__name__], "dojo-backends")
 
 
 def cancel_everything() -> None:
@@ -50,7 +52,7 @@ def cancel_everything() -> None:
 
 
 def forget_runner() -> None:
-    """Let anyio's plugin begin anew after a test whose runner had to be left behind."""
+    """Let anyio's plugin begin anew after a test, whatever the test made of its runner."""
     plugin: Any = sys.modules.get("anyio.pytest_plugin")
     if plugin is not None:
         plugin._current_runner, plugin._runner_leases, plugin._runner_stack = None, 0, None

@@ -13,6 +13,7 @@ from dojo.house import House, Kata, Step, first_line
 from dojo.progress import Progress
 from dojo.words import UNWRITTEN, wrapped
 
+NAME = 24  # columns of a kata's name
 LABEL = 6  # columns of "next", "hint"
 PRINTED = 10  # lines of what the learner printed
 
@@ -87,7 +88,7 @@ class Board:
         dots = "".join(signs)
         count = f"   {counts}/{len(signs)}" if counts else ""
         loan = f"   on loan: {', '.join(lent)}" if lent else ""
-        self.write(f"    {kata.stem:<24}{dots:<6}{count}{loan}".rstrip(), green=counts == len(signs))
+        self.write(f"    {kata.stem:<{NAME}}{dots:<6}{count}{loan}".rstrip(), green=counts == len(signs))
 
     def _way(self) -> tuple[int, int]:
         steps = [(kata, step) for kata in self.house.katas.values() for step in kata.steps]

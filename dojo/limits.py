@@ -155,7 +155,6 @@ def _stop(thread: threading.Thread, done: threading.Event, grace: float) -> None
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Stop))
             asyncs.cancel_everything()  # it may sleep in its selector
             done.wait(grace)
-    asyncs.forget_runner()
     if not done.is_set():
         abandoned.append(thread)
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from dojo import arguments, asyncs, leaks, limits, proofs
-from dojo.asyncs import anyio_backend as anyio_backend  # a fixture, for every test
 from dojo.house import House, Kata
 from dojo.progress import Progress, recall
 from dojo.reports import Reporter
@@ -134,6 +133,9 @@ class Dojo:
     def _guard(self, item: pytest.Function, world: World) -> None:
         """Run the test in its world, within limits, and look for what it leaves behind."""
         runtest = item.runtest
+        if world.kata is None:  # a test of the harness: in the world of the references, and on its own
+            item.runtest = world.entered()(runtest)  # type: ignore[method-assign]
+            return
         step = (world, item.cls.__name__ if item.cls else "")
 
         def watched() -> None:
@@ -158,6 +160,8 @@ class Dojo:
             except limits.GaveUpError as error:
                 self.hung[step] = item.name
                 raise Hang(str(error), pytrace=False) from None
+            finally:
+                asyncs.forget_runner()
 
         def judged() -> None:
             with proofs.must_be_caught(item, self.comparisons):

@@ -166,9 +166,8 @@ class TestFetch:
         assert [(await fetch(stream, ASK)).body for _ in "12"] == [b"one", b"two"]
 
     def test_runs_on_the_scheduler_of_d1(self):
-        from katas.d1_coroutine_scheduler import Scheduler, sleep
-
         from dojo.kit.manual_clock import ManualClock
+        from katas.d1_coroutine_scheduler import Scheduler, sleep
 
         clock = ManualClock()
         stream = MemoryStream(ok(b"Hello")[:-2], b"lo", pause=lambda: sleep(1))

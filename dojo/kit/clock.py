@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from dojo import parked
 from dojo.kit.fence import Fence
 
 SLICE = 0.01  # seconds between two looks whether a thread is still at work
@@ -52,7 +53,9 @@ class VirtualTimeSelector(selectors.DefaultSelector):
         if ready := super().select(0):  # what came while we looked at threads and fence
             return ready
         if timeout is None:
-            raise Deadlock("a deadlock: every task waits for another, and no timer is left to wake one")
+            raise Deadlock(
+                f"a deadlock: every task waits, and nothing is left that could wake one\n{parked.describe([])}"
+            )
         self.now += timeout
         return []
 

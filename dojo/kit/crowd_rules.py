@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from dojo.kit.http_rules import GET, HELLO, LAST, check, request
@@ -49,7 +50,9 @@ class CrowdRules:
         check("the bodies", [answer.body for answer in answers], [HELLO] * 3, "three clients asked")
 
     def test_stop_ends_a_server_that_is_asleep(self) -> None:
-        with running(self.server, self.hello) as server, Client(server.port) as client:
+        # The client leaves when all is over: its goodbye would wake the server.
+        with ExitStack() as later, running(self.server, self.hello) as server:
+            client = later.enter_context(Client(server.port))
             client.say(GET)
             client.read_until(HELLO)
             until_asleep()

@@ -9,6 +9,7 @@ import threading
 import time
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from dojo.kit.barrier import Barrier
@@ -129,7 +130,7 @@ class TestCancelAt:
         async def three() -> None:
             for point in range(3):
                 reached.append(point)
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
 
         async def every() -> int:
             point = 1
