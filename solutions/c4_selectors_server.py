@@ -96,16 +96,18 @@ class Connection:
         sock.setblocking(False)
         self._reactor, self._sock, self._out = reactor, sock, OutBuffer(sock)
         self._life = self._live(app)
-        self._waits_for = next(self._life) or EVENT_READ
-        reactor.add(sock, self._waits_for, self._on_ready)
+        self._waits_for = self._events = next(self._life) or EVENT_READ
+        reactor.add(sock, self._events, self._on_ready)
 
     def _on_ready(self, ready: int) -> None:
         try:
             data = self._sock.recv(65_536) if ready & EVENT_READ else b""
             if ready & self._waits_for:
                 self._waits_for = self._life.send(data) or EVENT_READ
-            unsent = 0 if self._out.flush() else EVENT_WRITE
-            self._reactor.change(self._sock, self._waits_for | unsent)
+            events = self._waits_for | (0 if self._out.flush() else EVENT_WRITE)
+            if events != self._events:
+                self._reactor.change(self._sock, events)
+                self._events = events
         except BlockingIOError:
             pass  # readiness is a hint: there was nothing after all
         except Exception as error:
