@@ -32,7 +32,7 @@ from dojo.worlds import World
 
 POSITION = pytest.StashKey[int]()
 EXPECTED = pytest.StashKey["Impostor"]()
-QUICK = Limits.of(0.5)
+QUICK = Limits(standing=0.25, computing=1.0, in_all=5.0, unwinding=0.05)
 
 
 @dataclass(frozen=True)

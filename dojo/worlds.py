@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -95,7 +96,7 @@ class Loader(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         def execute() -> None:
-            exec(compile_file(self.source), module.__dict__)
+            exec(compiled(self.source.read_bytes(), str(self.source)), module.__dict__)
 
         linecache.checkcache(str(self.source))
         is_own = self.kata == self.world.kata
@@ -124,8 +125,9 @@ class Loader(importlib.abc.Loader):
             module.__dict__["__getattr__"] = missing
 
 
-def compile_file(path: Path) -> CodeType:
-    return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+@cache
+def compiled(source: bytes, filename: str) -> CodeType:
+    return compile(source, filename, "exec", dont_inherit=True)
 
 
 class Missing:
