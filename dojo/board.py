@@ -108,7 +108,9 @@ class Board:
         if definition is not None:
             for text in wrapped(first_line(definition), width):
                 self._labelled("", text)
-        if step.kind == UNWRITTEN and (definition is None or step.step is None or not kata.is_begun(step.step)):
+        if step.kind == UNWRITTEN and (
+            definition is None or step.step is None or not kata.is_begun(step.step)
+        ):
             self._labelled("", "yours to write", cyan=True)
         else:
             self.write()

@@ -71,7 +71,9 @@ class Kata:
             if isinstance(node, Definition):
                 names.add(node.name)
             elif isinstance(node, ast.Assign):
-                names.update(n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name))
+                names.update(
+                    n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)
+                )
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 names.add(node.target.id)
         return frozenset(name for name in names if not name.startswith("_"))

@@ -65,6 +65,7 @@ def none_left() -> Iterator[None]:
             gc.collect()
     finally:
         sys.set_coroutine_origin_tracking_depth(depth)
+    gc.freeze()  # what has survived will survive: the next collection need not look at it again
     for error in strays.errors:
         raise error
     for warning in caught:
@@ -75,8 +76,14 @@ def _sentence(warning: warnings.WarningMessage) -> str:
     text = str(warning.message)
     if "was never awaited" in text:
         lines = text.splitlines()
-        made = [line.strip() for line in lines if any(folder in line for folder in (*parked.FOLDERS, parked.TESTS))]
-        where = f" (made in {shown_path(made[-1].split(chr(34))[1])}, {made[-1].split(', ')[1]})" if made else ""
+        made = [
+            line.strip()
+            for line in lines
+            if any(folder in line for folder in (*parked.FOLDERS, parked.TESTS))
+        ]
+        where = (
+            f" (made in {shown_path(made[-1].split(chr(34))[1])}, {made[-1].split(', ')[1]})" if made else ""
+        )
         return f"{lines[0]}{where}: calling a coroutine function only makes the coroutine"
     if issubclass(warning.category, ResourceWarning):
         return f"something was left open when the test was over: {text}"

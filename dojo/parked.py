@@ -94,7 +94,11 @@ def _suspended() -> Iterator[tuple[str, list[types.FrameType], str]]:
         stack, awaited = _inward(coroutine)
         if not any(is_ours(frame.f_code.co_filename) for frame in stack):
             continue
-        state = "was made and never started" if inspect.getcoroutinestate(coroutine) == "CORO_CREATED" else "waits"
+        state = (
+            "was made and never started"
+            if inspect.getcoroutinestate(coroutine) == "CORO_CREATED"
+            else "waits"
+        )
         state += f" for {awaited}:" if awaited and state == "waits" else ":"
         yield names.get(id(coroutine), f"coroutine {coroutine.__qualname__}"), stack, state
 
@@ -104,7 +108,11 @@ def _inward(coroutine: Any) -> tuple[list[types.FrameType], str]:
     stack: list[types.FrameType] = []
     current = coroutine
     while current is not None:
-        frame = getattr(current, "cr_frame", None) or getattr(current, "gi_frame", None) or getattr(current, "ag_frame", None)
+        frame = (
+            getattr(current, "cr_frame", None)
+            or getattr(current, "gi_frame", None)
+            or getattr(current, "ag_frame", None)
+        )
         if frame is None:
             break
         stack.insert(0, frame)

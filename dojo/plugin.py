@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.outcomes import Failed
 
 from dojo import arguments, asyncs, leaks, limits, proofs
 from dojo.house import House, Kata
@@ -33,8 +34,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="how long a test may stand still, or compute, before it is stopped and explained (2)",
     )
-    group.addoption("--thorough", action="store_true", help="with --solutions: run all of a step on its impostors")
+    group.addoption(
+        "--thorough", action="store_true", help="with --solutions: run all of a step on its impostors"
+    )
     group.addoption("--no-loans", action="store_true", help="lend nothing: every kata stands on your own")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole proof is long: where pytest-xdist is there, it gets two workers (-n0 is one process)."""
+    if hasattr(config, "workerinput"):
+        return  # this is one of them
+    whole = config.option.solutions and config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses, config.option.tx = 2, ["2*popen"]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -103,10 +116,10 @@ class Dojo:
             return (yield)
         asyncs.load_plugins_for(collector.path.read_text(encoding="utf-8"), self.config)
         if isinstance(collector, proofs.Trial):
-            world = collector.world()
+            world = collector.world(self.house)
         else:
             kata = self.house.kata_of(collector.path)
-            world = World(kata, self.choose_for(kata))
+            world = World(self.house, kata, self.choose_for(kata))
         collector.stash[WORLD] = world
         sys.modules.pop(collector.path.stem, None)  # each world imports its tests anew
         with world.entered():
@@ -143,7 +156,9 @@ class Dojo:
                 try:
                     runtest()
                 except (KeyboardInterrupt, pytest.exit.Exception) as error:
-                    raise limits.ExitCalledError(f"{type(error).__name__} was raised: it ends the whole run") from error
+                    raise limits.ExitCalledError(
+                        f"{type(error).__name__} was raised: it ends the whole run"
+                    ) from error
 
         def guarded() -> None:
             if world.problem:
@@ -170,7 +185,9 @@ class Dojo:
         item.runtest = judged  # type: ignore[method-assign]
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, Any]:
         comparison = self.comparisons.take()
         report = yield
         report.kata_of = self.totals[class_of(item.nodeid)]
@@ -195,7 +212,7 @@ class Dojo:
         limits.leave_for_good(self.status)
 
 
-class Hang(pytest.fail.Exception, limits.GaveUpError):
+class Hang(Failed, limits.GaveUpError):
     """A test that did not come to an end: reported by its text alone."""
 
 

@@ -31,7 +31,7 @@ from dojo.words import Comparisons, failure_of
 from dojo.worlds import World
 
 POSITION = pytest.StashKey[int]()
-EXPECTED = pytest.StashKey["Impostor"]()
+EXPECTED = pytest.StashKey["Impostor | None"]()
 QUICK = Limits(standing=0.25, computing=1.0, in_all=5.0, unwinding=0.05)
 
 
@@ -52,7 +52,9 @@ class Impostor:
         """The reference with the changes made. Raises ValueError where one does not fit exactly once."""
         for before, after in self.changes:
             if source.count(before) != 1:
-                raise ValueError(f"{self.title}: these lines stand {source.count(before)} times in the reference:\n{before}")
+                raise ValueError(
+                    f"{self.title}: {source.count(before)} times in the reference, not once:\n{before}"
+                )
             source = source.replace(before, after)
         return source
 
@@ -71,7 +73,9 @@ def read_impostors(path: Path) -> Iterator[Impostor]:
 
 
 def _side(diff: str, signs: str) -> str:
-    return "".join((line[1:] or "\n") for line in diff.splitlines(keepends=True) if (line.strip("\n") or " ")[0] in signs)
+    return "".join(
+        (line[1:] or "\n") for line in diff.splitlines(keepends=True) if (line.strip("\n") or " ")[0] in signs
+    )
 
 
 @cache
@@ -108,8 +112,8 @@ class Trial(pytest.Module):
         exec(code, module.__dict__)
         return module
 
-    def world(self) -> World:
-        return World(self.kata, lambda kata: self.answer if kata == self.kata else kata.solution)
+    def world(self, house: House) -> World:
+        return World(house, self.kata, lambda kata: self.answer if kata == self.kata else kata.solution)
 
 
 class Catalogue(pytest.File):
@@ -184,7 +188,7 @@ class Proofs:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Of an impostor's tests keep the one that has to fail, and if thorough those of its step before it."""
+        """Of an impostor's tests keep the one that must fail; if thorough, those of its step before it."""
         trials: dict[Trial, list[pytest.Item]] = {}
         for item in items:
             trial = item.getparent(Trial)
@@ -223,4 +227,6 @@ def must_be_caught(item: pytest.Item, comparisons: Comparisons) -> Iterator[None
     else:
         pytest.fail(f"{impostor.title}: not caught by {impostor.fails}", pytrace=False)
     if impostor.says not in said:
-        pytest.fail(f"{impostor.title}: caught, but not in the words {impostor.says!r}:\n\n{said}", pytrace=False)
+        pytest.fail(
+            f"{impostor.title}: caught, but not in the words {impostor.says!r}:\n\n{said}", pytrace=False
+        )

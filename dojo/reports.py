@@ -13,11 +13,16 @@ from dojo.house import House, Kata, parse
 from dojo.progress import Progress, remember, remember_next
 from dojo.words import UNWRITTEN
 
+
 class Reporter:
     """Counts the reports of a learner's run and draws the board."""
 
     def __init__(
-        self, config: pytest.Config, house: House, progress: Progress, choose_for: Callable[[Kata], Callable[[Kata], Path]]
+        self,
+        config: pytest.Config,
+        house: House,
+        progress: Progress,
+        choose_for: Callable[[Kata], Callable[[Kata], Path]],
     ) -> None:
         self.house, self.progress, self.choose_for = house, progress, choose_for
         self.failures: list[tuple[tuple[int, int, int, str], Next]] = []
@@ -48,9 +53,14 @@ class Reporter:
                 report.location[1] or 0,
                 report.nodeid,
             )
-            kind, text = getattr(report, "kata_kind", "wrong"), getattr(report, "kata_text", report.longreprtext)
+            kind, text = (
+                getattr(report, "kata_kind", "wrong"),
+                getattr(report, "kata_text", report.longreprtext),
+            )
             where = getattr(report, "kata_where", "")
-            self.failures.append((order, Next(kata, step, report.nodeid, kind, text, where, report.capstdout)))
+            self.failures.append(
+                (order, Next(kata, step, report.nodeid, kind, text, where, report.capstdout))
+            )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]
@@ -69,7 +79,7 @@ class Reporter:
         """The katas that this one, and what it imports, gets from the references."""
         choose = self.choose_for(kata)
         lent: set[str] = set()
-        waiting, seen = [kata.stub, kata.tests], set()
+        waiting, seen = [kata.stub, kata.tests], set[str]()
         while waiting:
             for stem in imported_katas(waiting.pop()) & self.house.katas.keys() - seen - {kata.stem}:
                 seen.add(stem)

@@ -29,7 +29,9 @@ class Spare:
     """An interpreter that has imported pytest and waits."""
 
     def __init__(self, house: House) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", SPARE], stdin=subprocess.PIPE, cwd=house.root, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SPARE], stdin=subprocess.PIPE, cwd=house.root, text=True
+        )
 
     def run(self, args: list[str]) -> int:
         """Run pytest with args, to the end; return its exit status."""
@@ -42,7 +44,7 @@ class Spare:
 
 
 def watch(house: House, kata: Kata | None) -> None:
-    """Run kata's tests now and at every save; without a kata, all now and at a save those of what was saved."""
+    """Run kata's tests now and at every save; without a kata, all now and then those of what is saved."""
     spare = Spare(house)
     try:
         args = [str(kata.stub if kata else house.root / "katas")]

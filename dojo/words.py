@@ -50,11 +50,17 @@ def failure_of(error: BaseException, comparison: tuple[str, object, object] | No
     """Put into words why a test failed, from the exception that ended it."""
     for leaf in _leaves(error):
         frames = traceback.extract_tb(leaf.__traceback__)
-        if isinstance(leaf, NotImplementedError) and frames and frames[-1].filename.startswith(tuple(FOLDERS)):
+        if (
+            isinstance(leaf, NotImplementedError)
+            and frames
+            and frames[-1].filename.startswith(tuple(FOLDERS))
+        ):
             return Failure(UNWRITTEN, "yours to write", _where(frames))
     leaf = next(_leaves(error))
     frames = traceback.extract_tb(leaf.__traceback__)
-    return Failure("hang" if isinstance(leaf, GaveUpError) else "wrong", _text(leaf, frames, comparison), _where(frames))
+    return Failure(
+        "hang" if isinstance(leaf, GaveUpError) else "wrong", _text(leaf, frames, comparison), _where(frames)
+    )
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -93,12 +99,12 @@ def _text(error: BaseException, frames: traceback.StackSummary, comparison: Any)
         return "sys.exit() was called: it would end the whole program, not just this step"
     for block in reversed(around):
         if isinstance(block, ast.With) and (due := _expected(block)):
-            body = "; ".join(ast.get_source_segment(source, s) or "" for s in block.body)
+            body = "; ".join(_segment(source, s) for s in block.body)
             return f"`{body}` should have raised {due} and {f'raised {said}' if said else 'did not'}"
     if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
-        return f"`{ast.get_source_segment(source, statement.test.left)}` raised {said}"
+        return f"`{_segment(source, statement.test.left)}` raised {said}"
     if isinstance(statement, ast.Expr | ast.Assign | ast.Return | ast.Delete):
-        return f"`{ast.get_source_segment(source, statement)}` raised {said}"
+        return f"`{_segment(source, statement)}` raised {said}"
     return said
 
 
@@ -136,7 +142,7 @@ def _assertion(statement: ast.Assert, source: str, said: str, comparison: Any) -
     if comparison is None or not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return cause or said
     op, left, right = comparison
-    asked = " ".join((ast.get_source_segment(source, test.left) or "").split())
+    asked = _segment(source, test.left)
     if op in ("==", "is"):
         sentence = f"{asked} gave {shown(left)}, due was {shown(right)}"
     elif cause:
@@ -144,6 +150,14 @@ def _assertion(statement: ast.Assert, source: str, said: str, comparison: Any) -
     else:
         sentence = f"{asked} gave {shown(left)}, which should be {op} {shown(right)}"
     return f"{sentence}: {cause}" if cause else sentence
+
+
+def _segment(source: str, node: ast.expr | ast.stmt) -> str:
+    """The node's source in one line (ast.get_source_segment splits the whole file each time)."""
+    lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
+    lines[-1] = lines[-1].encode()[: node.end_col_offset].decode()
+    lines[0] = lines[0].encode()[node.col_offset :].decode()
+    return " ".join(" ".join(lines).split())
 
 
 def shown(value: object) -> str:

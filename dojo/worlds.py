@@ -32,7 +32,8 @@ Chooser = Callable[[Kata], Path]
 class World:
     """The katas as one test file sees them: `modules` holds those imported so far."""
 
-    def __init__(self, kata: Kata | None, choose: Chooser) -> None:
+    def __init__(self, house: House, kata: Kata | None, choose: Chooser) -> None:
+        self.names = ["katas", *(other.module for other in house.katas.values())]
         self.kata = kata
         self.choose = choose
         self.modules: dict[str, ModuleType] = {}
@@ -41,20 +42,22 @@ class World:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Make `katas.*` mean this world's modules, in sys.modules and for new imports."""
-        before, outside = Finder.world, _take_modules()
+        outside = Finder.world
+        if outside is not None:
+            outside.modules = _take_modules(outside.names)
         Finder.world = self
         sys.modules.update(self.modules)
         try:
             yield
         finally:
-            self.modules = _take_modules()
-            sys.modules.update(outside)
-            Finder.world = before
+            self.modules = _take_modules(self.names)
+            Finder.world = outside
+            if outside is not None:
+                sys.modules.update(outside.modules)
 
 
-def _take_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name == "katas" or name.startswith("katas.")]
-    return {name: sys.modules.pop(name) for name in names}
+def _take_modules(names: list[str]) -> dict[str, ModuleType]:
+    return {name: sys.modules.pop(name) for name in names if name in sys.modules}
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -116,10 +119,8 @@ class Loader(importlib.abc.Loader):
         def missing(name: str) -> object:
             if name not in self.kata.public_names:
                 raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-            return Missing(
-                problem
-                or f"{name} is gone from {parked.shown_path(str(self.source))}: the tests look for it under this name"
-            )
+            file = parked.shown_path(str(self.source))
+            return Missing(problem or f"{name} is gone from {file}: the tests look for it under this name")
 
         if "__getattr__" not in module.__dict__:
             module.__dict__["__getattr__"] = missing

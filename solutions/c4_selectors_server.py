@@ -11,7 +11,6 @@ from katas.c3_multiplexing import OutBuffer, Waker
 
 HIGH_WATER = 65_536  # octets: with more than this unsent, the client must first take some
 LINGER_OCTETS = 4_194_304  # how much is read and dropped before a close, at most
-
 _log = logging.getLogger(__name__)
 
 App: TypeAlias = Callable[[Request], Response]

@@ -54,7 +54,7 @@ class VirtualTimeSelector(selectors.DefaultSelector):
             return ready
         if timeout is None:
             raise Deadlock(
-                f"a deadlock: every task waits, and nothing is left that could wake one\n{parked.describe([])}"
+                f"a deadlock: every task waits, and nothing is left to wake one\n{parked.describe([])}"
             )
         self.now += timeout
         return []

@@ -20,9 +20,9 @@ from dojo.kit.serving import running
 
 
 def until_asleep(name: str = "server", patience: float = 1.0) -> None:
-    """Wait until the thread of this name is in the select() of a selector; if it never is, go on."""
+    """Wait until the newest thread of this name is in the select() of a selector; if it never is, go on."""
     end = time.monotonic() + patience
-    thread = next(each for each in threading.enumerate() if each.name == name)
+    thread = [each for each in threading.enumerate() if each.name == name][-1]
     while time.monotonic() < end:
         frame = sys._current_frames().get(thread.ident or 0)
         if frame is None or frame.f_code.co_filename == selectors.__file__:

@@ -38,7 +38,7 @@ class HandSelector(selectors.DefaultSelector):
             sock, events = self._lies.pop()
             key = self.get_key(sock)
             self.reported.append((key, events & key.events))
-        return self.reported
+        return list(self.reported)  # a list of its own, for the caller to use up
 
     def watches(self, number: int) -> int:
         """Return the events that the socket with this number is registered for; 0 where it is not."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from toy_house import ANYIO_TESTS, FINE, TODO, ToyHouse, Verdict
+
+from dojo.tests.toy_house import ANYIO_TESTS, FINE, TODO, ToyHouse, Verdict
 
 ASYNC_FINE = "async def answer():\n    return 42\n"
 
@@ -114,17 +117,22 @@ async def answer():
 """
 
 
-@pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Verdict]]:
-    house = ToyHouse(tmp_path_factory.mktemp("house"))
+def run(root: Path) -> dict[str, list[Verdict]]:
+    """The verdicts on all of them, from one run."""
+    house = ToyHouse(root)
     house.add("a1_fine", FINE)
     house.add("a2_not_begun", TODO)
     for stem, stub in BROKEN.items():
         house.add(stem, stub)
     house.add("e1_swallowed_cancellation", SWALLOWS_CANCELLATION, ASYNC_FINE, ANYIO_TESTS)
-    house.add("e2_fine", "async def answer():\n    return 42\n", ASYNC_FINE, ANYIO_TESTS)
+    house.add("e2_fine", ASYNC_FINE, ASYNC_FINE, ANYIO_TESTS)
     house.add("e3_fine", FINE)
     return house.verdicts()
+
+
+@pytest.fixture(scope="module")
+def verdicts(outcome: dict[str, list[Verdict]]) -> dict[str, list[Verdict]]:
+    return outcome
 
 
 @pytest.mark.parametrize("stem", ["a1_fine", "e2_fine", "e3_fine"])
@@ -132,7 +140,9 @@ def test_other_katas_keep_their_verdicts(verdicts: dict[str, list[Verdict]], ste
     assert [v.outcome for v in verdicts[stem]] == ["passed", "passed"]
 
 
-@pytest.mark.parametrize("stem", [stem for stem in BROKEN if stem.startswith("b") and stem != "b6_deleted_name"])
+@pytest.mark.parametrize(
+    "stem", [stem for stem in BROKEN if stem.startswith("b") and stem != "b6_deleted_name"]
+)
 def test_unimportable_kata_fails_once(verdicts: dict[str, list[Verdict]], stem: str) -> None:
     assert [v.outcome for v in verdicts[stem]] == ["failed", "skipped"]
 
@@ -156,7 +166,10 @@ def test_unimportable_kata_fails_once(verdicts: dict[str, list[Verdict]], stem: 
         ("d2_own_scheduler", ["coroutine sleeper  waits", "await Parked()"]),
         ("d3_asyncio_run", ["everybody waits", "asyncio task", "await asyncio.Event().wait()"]),
         ("d4_trio_run", ["everybody waits", "trio task main", "await trio.Event().wait()"]),
-        ("d5_forgotten_await", ["coroutine 'value' was never awaited", "katas/d5_forgotten_await.py, line 6"]),
+        (
+            "d5_forgotten_await",
+            ["coroutine 'value' was never awaited", "katas/d5_forgotten_await.py, line 6"],
+        ),
         ("d6_socket_left_open", ["something was left open", "socket"]),
         ("d7_thread_left_behind", ["a thread was left behind", "katas/d7_thread_left_behind.py:5"]),
         ("d8_thread_that_dies", ["LookupError: nobody hears me"]),

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from dojo.kit.http_rules import HELLO
+from dojo.kit.http_rules import HELLO, LAST
 from dojo.kit.lint import read_answer
+from dojo.kit.rude import ask, idle
 from dojo.kit.serving import running
-from katas import c1_http_messages, c2_blocking_server
+from katas import c1_http_messages, c2_blocking_server, c4_selectors_server
 
 Curl = Callable[..., str]
 
 SERVERS = [
     pytest.param(c2_blocking_server.serve, id="blocking"),
     pytest.param(c2_blocking_server.serve_in_threads, id="threads"),
+    pytest.param(c4_selectors_server.SelectorsServer, id="selectors"),
 ]
 CONCURRENT_SERVERS = SERVERS[1:]  # those that keep many connections at a time
+SINGLE_THREADED_SERVERS = SERVERS[2:]  # those that keep thousands
 
 
 def app(request: c1_http_messages.Request) -> c1_http_messages.Response:
@@ -101,3 +107,29 @@ def test_httpx_holds_many_connections_at_a_time(server: Any, httpx: Any) -> None
         for stream in streams:
             stream.__exit__(None, None, None)
     assert bodies == [HELLO] * 10
+
+
+@pytest.fixture
+def crowd() -> Iterator[int]:
+    """How many idle clients there can be. Both ends of each are in this process: two descriptors."""
+    if sys.platform == "win32":
+        yield 200  # a selector takes 512 sockets there
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = 2_100 if hard == resource.RLIM_INFINITY else min(hard, 2_100)
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, room), hard))
+    yield (room - 100) // 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("server", SINGLE_THREADED_SERVERS)
+def test_idle_clients_by_the_thousand_are_no_burden(server: Any, crowd: int) -> None:
+    with ExitStack() as leave, running(server, app) as listener:
+        threads = threading.active_count()
+        for _ in range(crowd // 100):  # in parts: the queue of a listener is not that long
+            leave.enter_context(idle(listener.port, 100))
+            assert read_answer(ask(listener.port, LAST)).body == HELLO
+        assert threading.active_count() == threads, "one thread serves them all"

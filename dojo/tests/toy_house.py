@@ -64,12 +64,7 @@ class ToyHouse:
         (self.root / "tests" / f"test_{stem}.py").write_text(tests.format(stem=stem), encoding="utf-8")
 
     def pytest(self, *args: str, cwd: str = ".", **env: str) -> subprocess.CompletedProcess[str]:
-        """Run pytest there; -p no:randomly keeps what is printed in order."""
-        command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--patience=0.25", *args]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PY_COLORS", "FORCE_COLOR"))}
-        return subprocess.run(
-            command, cwd=self.root / cwd, env=clean | env, capture_output=True, text=True, encoding="utf-8", timeout=60
-        )
+        return run_pytest(self.root / cwd, "--patience=0.25", *args, **env)
 
     def verdicts(self, *args: str) -> dict[str, list[Verdict]]:
         """Run pytest; each kata's verdicts, in order."""
@@ -94,3 +89,12 @@ def pytest_runtest_logreport(report):
         with open("reports.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\\n")
 """
+
+
+def run_pytest(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in cwd as a learner would; without pytest-randomly, so that the order is known."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", *args]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PY_COLORS", "FORCE_COLOR"))}
+    return subprocess.run(
+        command, cwd=cwd, env={**clean, **env}, capture_output=True, text=True, encoding="utf-8", timeout=60
+    )

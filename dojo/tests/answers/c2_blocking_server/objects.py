@@ -1,112 +1,152 @@
-"""A blocking server made of objects, with recv_into, sendmsg and a file: another make."""
+"""A blocking server: one client at a time, then a thread for each."""
 
-import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
+from katas.a4_byte_parser import feed
 from katas.c1_http_messages import BadRequest, Request, Response, read_request, write_response
 
-App = Callable[[Request], Response]
+App: TypeAlias = Callable[[Request], Response]
 
-RECV_SIZE = 65_536
-LINGER_OCTETS = 4_194_304
-LINGER_SECONDS = 2.0
+RECV_SIZE = 65_536  # octets: what one recv asks for
+LINGER_OCTETS = 4_194_304  # how much is read and dropped before a close, at most
+LINGER_SECONDS = 2.0  # the timeout of the socket while that goes on
 
 
 def send_all(sock: socket.socket, data: bytes) -> None:
-    sent = 0
-    while sent < len(data):
-        part = data[sent : sent + 4_096]
-        sent += sock.sendmsg([part]) if hasattr(sock, "sendmsg") else sock.send(part)
+    """Send all of data, however little of it the socket takes at a time.
+
+    Uses send, and not sendall, which is what you are writing. Raises what send raises.
+    """
+    rest = memoryview(data)
+    while rest:
+        taken = sock.send(rest)
+        rest = rest[taken:]
 
 
-class Connection:
+class _Chunks(Iterator[bytes]):
+    """What comes out of a socket, until the client has said goodbye."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._ended = False
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        chunk = self._sock.recv(RECV_SIZE)
+        if not chunk:
+            self._ended = True
+            raise StopIteration
+        return chunk
+
+
+class _Connection:
+    """"open" while requests may come, then "lingering", then "closed"."""
+
     def __init__(self, sock: socket.socket, app: App) -> None:
-        self.sock, self.app = sock, app
-        self.buffer = bytearray()
-        self.room = memoryview(bytearray(100_000))
+        self._sock = sock
+        self._app = app
+        self._buffer = bytearray()
+        self._chunks = _Chunks(sock)
+        self._state = "open"
 
     def run(self) -> None:
-        while self.answer():
+        steps = {"open": self._answer_one, "lingering": self._linger}
+        try:
+            while self._state != "closed":
+                steps[self._state]()
+        except OSError:
             pass
-        self.sock.shutdown(socket.SHUT_WR)
-        self.sock.settimeout(LINGER_SECONDS)
-        left = LINGER_OCTETS
-        with self.sock.makefile("rb", buffering=0) as file:
-            while left > 0 and (octets := file.read(10_000)):
-                left -= len(octets)
+        finally:
+            self._sock.close()
 
-    def answer(self) -> bool:
+    def _answer_one(self) -> None:
         try:
-            request = self.read()
-        except BadRequest as fault:
-            return self.write(Response(fault.status), "HEAD", False)
+            request = feed(read_request(self._buffer), self._chunks)
+        except BadRequest as bad:
+            self._refuse(bad.status)
         except EOFError:
-            return False
-        if request is None:
-            return False
+            self._state = "lingering"
+        else:
+            if request is None:
+                self._state = "lingering"
+            else:
+                self._answer(request)
+
+    def _answer(self, request: Request) -> None:
         try:
-            response = self.app(request)
-            octets = write_response(response, request.method, request.keep_alive)
+            octets = write_response(self._app(request), request.method, request.keep_alive)
         except Exception:
-            return self.write(Response(500), request.method, False)
-        send_all(self.sock, octets)
-        return request.keep_alive
+            self._refuse(500)
+            return
+        send_all(self._sock, octets)
+        if not request.keep_alive:
+            self._state = "lingering"
 
-    def read(self) -> Request | None:
-        parser = read_request(self.buffer)
-        try:
-            next(parser)
-            while True:
-                count = self.sock.recv_into(self.room)
-                parser.send(bytes(self.room[:count]))
-        except StopIteration as end:
-            request: Request | None = end.value
-            return request
+    def _refuse(self, status: int) -> None:
+        send_all(self._sock, write_response(Response(status), keep_alive=False))
+        self._state = "lingering"
 
-    def write(self, response: Response, method: str, keep_alive: bool) -> bool:
-        send_all(self.sock, write_response(response, method, keep_alive))
-        return keep_alive
+    def _linger(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+        self._sock.settimeout(LINGER_SECONDS)
+        dropped = 0
+        while dropped < LINGER_OCTETS:
+            octets = self._sock.recv(RECV_SIZE)
+            if not octets:
+                break
+            dropped += len(octets)
+        self._state = "closed"
 
 
 def serve_connection(sock: socket.socket, app: App) -> None:
-    with sock, contextlib.suppress(OSError):
-        Connection(sock, app).run()
+    """Answer the requests of one client with app, in their order; then close sock, whatever happens.
+
+    The connection ends after the answer to a request without keep_alive, at the end of the stream
+    (part of a request gets no answer), and after two answers that have no body: the status of a
+    BadRequest, and 500 where app raises any Exception or write_response refuses what it returned.
+    A connection that breaks, before or in an answer, ends quietly. Octets go out with send_all.
+
+    The close has stages: shutdown(SHUT_WR); then read and drop what still comes, until b"" or
+    LINGER_OCTETS are dropped or sock, set to time out after LINGER_SECONDS, does so; then close.
+    """
+    _Connection(sock, app).run()
 
 
-def accept_all(listener: socket.socket, handle: Callable[[socket.socket], None]) -> None:
-    with listener:
-        while listener.fileno() >= 0:
+class _Clients(Iterator[socket.socket]):
+    """The sockets of the clients, as they come, until the listener is closed."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    def __next__(self) -> socket.socket:
+        while True:
             try:
-                sock, _ = listener.accept()
+                sock, _ = self._listener.accept()
             except ConnectionAbortedError:
                 continue
             except OSError:
-                break
-            handle(sock)
+                raise StopIteration from None
+            return sock
 
 
 def serve(listener: socket.socket, app: App) -> None:
-    accept_all(listener, lambda sock: serve_connection(sock, app))
+    """Serve one client after the other, each to its end, until the listener is closed.
 
-
-class Worker(threading.Thread):
-    def __init__(self, sock: socket.socket, app: App) -> None:
-        super().__init__(daemon=True)
-        self.sock, self.app = sock, app
-
-    def run(self) -> None:
-        serve_connection(self.sock, self.app)
+    All of it in the calling thread. Returns when accept raises OSError; ConnectionAbortedError
+    is not the end, only a client who left the queue. Nor can any other client end it.
+    """
+    for sock in _Clients(listener):
+        serve_connection(sock, app)
 
 
 def serve_in_threads(listener: socket.socket, app: App) -> None:
-    workers: list[Worker] = []
+    """Serve every client in a daemon thread of its own, until the listener is closed.
 
-    def start(sock: socket.socket) -> None:
-        workers.append(Worker(sock, app))
-        workers[-1].start()
-
-    accept_all(listener, start)
-    for worker in workers:  # after the end, whoever likes may wait
-        worker.join()
+    Nobody waits for another client, however long that one is silent. It ends like serve.
+    """
+    for sock in _Clients(listener):
+        threading.Thread(target=serve_connection, args=(sock, app), daemon=True).start()
