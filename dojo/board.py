@@ -71,6 +71,8 @@ class Board:
         done, of_all = self._way()
         self.write()
         self.write(f" {done} of {of_all} steps  {self._bar(done, of_all)} {100 * done // max(1, of_all):3}%")
+        if changed := [kata.stem for kata in self.house.katas.values() if self.progress.has_changed(kata)]:
+            self.write(f" changed since their tests ran: {', '.join(changed)}", light=True)
         self.write()
         if next_step is not None:
             self._next(next_step)

@@ -38,6 +38,12 @@ class Strays:
             threading.excepthook, sys.unraisablehook = of_thread, of_object
 
 
+def forget_failures() -> None:
+    """Let go of the frames of an earlier failure, and of all that lives in them."""
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        sys.__dict__.pop(name, None)
+
+
 @contextmanager
 def none_left() -> Iterator[None]:
     """Fail where the code inside leaves something open that it should have closed.
@@ -45,8 +51,7 @@ def none_left() -> Iterator[None]:
     Also turns every other warning into an error, and raises what was raised where nobody
     could catch it. Raises AssertionError, or that exception.
     """
-    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        sys.__dict__.pop(name, None)  # the frames of an earlier failure, and all that lives in them
+    forget_failures()
     depth = sys.get_coroutine_origin_tracking_depth()
     sys.set_coroutine_origin_tracking_depth(4)
     strays = Strays()

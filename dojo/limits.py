@@ -9,6 +9,7 @@ if it cannot. Ctrl-C reaches the caller at once, whatever the code does.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import os
 import stat
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from dojo import asyncs, parked
 
@@ -43,6 +45,10 @@ class GaveUpError(Exception):
     """The code did not come to an end; the text says why, and where it stands."""
 
 
+class BrokenKataError(Exception):
+    """The code cannot be imported; the text says why."""
+
+
 class ExitCalledError(Exception):
     """The code tried to end the whole process."""
 
@@ -59,6 +65,9 @@ class Outcome:
 
 abandoned: list[threading.Thread] = []
 """Threads that could not be stopped: whoever ends the process has to leave without them."""
+
+stderr: TextIO | int = sys.__stderr__ or 2
+"""Where the last resort prints: pytest captures file descriptor 2."""
 
 suspended = False
 """True while a person is in a debugger: then nothing has a limit."""
@@ -87,7 +96,7 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
     # Daemon: threads that the code starts in its turn inherit it, and so do
     # not keep the process alive.
     thread = threading.Thread(target=body, name=name, daemon=True)
-    with _exit_is_an_error():
+    with _exit_is_an_error(), _last_resort(limits):
         thread.start()
         verdict = _watch(thread, outcome.done, limits)
         if verdict is not None:
@@ -160,6 +169,19 @@ def _stop(thread: threading.Thread, done: threading.Event, grace: float) -> None
 
 
 @contextmanager
+def _last_resort(limits: Limits) -> Iterator[None]:
+    """End the process, with all stacks on stderr, where C code keeps the interpreter to itself.
+
+    No other thread can run then, so nobody can explain it any better.
+    """
+    faulthandler.dump_traceback_later(2 * limits.in_all, exit=True, file=stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
 def _exit_is_an_error() -> Iterator[None]:
     """Turn os._exit into an exception, in this process and while the code runs."""
     real, process = os._exit, os.getpid()
@@ -174,6 +196,17 @@ def _exit_is_an_error() -> Iterator[None]:
         yield
     finally:
         os._exit = real
+
+
+def bound_memory(octets: int = 4 * 2**30) -> None:
+    """Make a MemoryError of an answer that asks for everything at once, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY or soft > octets:
+        resource.setrlimit(resource.RLIMIT_AS, (octets, hard))
 
 
 def leave_for_good(status: int) -> None:

@@ -22,7 +22,6 @@ FOLDERS = [str(ROOT / "katas"), str(ROOT / "solutions"), str(ROOT / "dojo" / "te
 """Where the code is that is on trial."""
 
 TESTS = str(ROOT / "tests")
-DEEPEST = 2  # frames shown of each
 MOST = 12  # suspended coroutines shown; a thousand parked clients look alike
 
 
@@ -60,11 +59,11 @@ def _outward(frame: types.FrameType | None) -> Iterator[types.FrameType]:
 
 
 def _paragraph(name: str, stack: list[types.FrameType], state: str) -> list[str]:
-    """The innermost frames that the learner (or else a test) wrote; the rest is machinery."""
-    lines = [f"{name}  {state}"]
+    """The outermost and innermost line that the learner (or else a test) wrote; the rest is machinery."""
+    lines = [f"{name} {state}"]
     for folders in (tuple(FOLDERS), TESTS, ""):
-        shown = [frame for frame in stack if frame.f_code.co_filename.startswith(folders)][:DEEPEST]
-        for frame in reversed(shown):
+        shown = [frame for frame in stack if frame.f_code.co_filename.startswith(folders)]
+        for frame in [*shown[1:][-1:], *shown[:1]]:  # where it came in, and how deep it got
             filename, line = frame.f_code.co_filename, frame.f_lineno or frame.f_code.co_firstlineno
             lines.append(f"    {shown_path(filename)}:{line} in {frame.f_code.co_name}")
             lines.append(f"        {linecache.getline(filename, line).strip()}")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from _pytest.outcomes import Failed
 
 from dojo import arguments, asyncs, leaks, limits, proofs
 from dojo.house import House, Kata
 from dojo.progress import Progress, recall
 from dojo.reports import Reporter
-from dojo.words import UNWRITTEN, Comparisons, failure_of, tail
+from dojo.words import UNWRITTEN, Comparisons, Scene, failure_of, tail
 from dojo.worlds import Finder, World
 
 WORLD = pytest.StashKey[World]()
@@ -90,7 +91,10 @@ class Dojo:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
+        limits.bound_memory()
+        limits.stderr = self.config.stash.get(fault_handler_stderr_fd_key, limits.stderr)
         sys.meta_path.insert(0, self.finder)
+        sys.unraisablehook = lambda unraisable: None  # leaks.none_left hears what is a test's own
         if not self.solutions:
             self.progress.remembered = recall(self.config)
             if not hasattr(self.config, "workerinput"):
@@ -163,7 +167,7 @@ class Dojo:
         def guarded() -> None:
             if world.problem:
                 if self.heralds[world] == item.nodeid:
-                    pytest.fail(world.problem, pytrace=False)
+                    raise Broken(world.problem, pytrace=False)
                 pytest.skip("the kata cannot be imported")
             if step in self.hung and not proofs.is_proof(item):
                 pytest.fail(f"not tried, because {self.hung[step]} hangs", pytrace=False)
@@ -179,20 +183,27 @@ class Dojo:
                 asyncs.forget_runner()
 
         def judged() -> None:
-            with proofs.must_be_caught(item, self.comparisons):
+            with proofs.must_be_caught(item, self.scene_of):
                 guarded()
 
         item.runtest = judged  # type: ignore[method-assign]
+
+    def scene_of(self, item: pytest.Item) -> Scene:
+        module = item.getparent(pytest.Module)
+        world = module.stash.get(WORLD, None) if module else None
+        answer = str(world.choose(world.kata)) if world and world.kata else ""
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return Scene(self.comparisons.take(), parameters, answer)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, Any, Any]:
-        comparison = self.comparisons.take()
+        scene = self.scene_of(item)
         report = yield
         report.kata_of = self.totals[class_of(item.nodeid)]
         if call.excinfo is not None and report.failed:
-            failure = failure_of(call.excinfo.value, comparison)
+            failure = failure_of(call.excinfo.value, scene)
             report.kata_kind, report.kata_text, report.kata_where = failure.kind, failure.text, failure.where
             report.sections = [(title, tail(text)) for title, text in report.sections]
             if not self.solutions and failure.kind != UNWRITTEN:
@@ -208,8 +219,16 @@ class Dojo:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         sys.meta_path.remove(self.finder)
-        warnings.simplefilter("ignore")  # what failed tests left open has been told; the rest is exit
+        with warnings.catch_warnings():  # what failed tests left open has been told: now it goes quietly
+            warnings.simplefilter("ignore")
+            leaks.forget_failures()
+            gc.unfreeze()
+            gc.collect()
         limits.leave_for_good(self.status)
+
+
+class Broken(Failed, limits.BrokenKataError):
+    """A kata that cannot be imported: reported by its text alone."""
 
 
 class Hang(Failed, limits.GaveUpError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +27,7 @@ from _pytest.assertion.rewrite import rewrite_asserts
 from dojo import parked
 from dojo.house import House, Kata
 from dojo.limits import Limits
-from dojo.words import Comparisons, failure_of
+from dojo.words import Scene, failure_of
 from dojo.worlds import World
 
 POSITION = pytest.StashKey[int]()
@@ -214,7 +214,7 @@ def limits_of(item: pytest.Item, limits: Limits) -> Limits:
 
 
 @contextmanager
-def must_be_caught(item: pytest.Item, comparisons: Comparisons) -> Iterator[None]:
+def must_be_caught(item: pytest.Item, scene_of: Callable[[pytest.Item], Scene]) -> Iterator[None]:
     """Where item is to catch an impostor: fail unless it does, in the words that the impostor quotes."""
     impostor = item.stash.get(EXPECTED, None)
     if impostor is None:
@@ -223,7 +223,7 @@ def must_be_caught(item: pytest.Item, comparisons: Comparisons) -> Iterator[None
     try:
         yield
     except BaseException as error:
-        said = failure_of(error, comparisons.take()).text
+        said = failure_of(error, scene_of(item)).text
     else:
         pytest.fail(f"{impostor.title}: not caught by {impostor.fails}", pytrace=False)
     if impostor.says not in said:

@@ -58,6 +58,7 @@ class Reporter:
                 getattr(report, "kata_text", report.longreprtext),
             )
             where = getattr(report, "kata_where", "")
+            step = None if kind == "broken" else step
             self.failures.append(
                 (order, Next(kata, step, report.nodeid, kind, text, where, report.capstdout))
             )
@@ -66,7 +67,7 @@ class Reporter:
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]
         if katas:
             lent = {kata.stem: loans for kata in katas if (loans := sorted(self._loans(kata)))}
-            following = min(self.failures, key=lambda f: f[0])[1] if self.failures else None
+            following = min(self.failures, key=lambda f: f[0])[1] if self.failures else self._first_open()
             if following is not None and following.step is not None:
                 recorded = f"{following.kata.stem}::{following.step.name}"
                 remember_next(terminalreporter.config, recorded)
@@ -74,6 +75,14 @@ class Reporter:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         remember(session.config, self.progress)
+
+    def _first_open(self) -> Next | None:
+        """Where to go on after a run without a failure: the first step of the ladder that is not done."""
+        for kata in self.house.katas.values():
+            for step in kata.steps:
+                if not self.progress.is_done(kata, step.name):
+                    return Next(kata, step, "", UNWRITTEN, "", "", "")
+        return None
 
     def _loans(self, kata: Kata) -> set[str]:
         """The katas that this one, and what it imports, gets from the references."""

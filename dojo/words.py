@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import textwrap
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dojo.house import ROOT, parse
-from dojo.limits import ExitCalledError, GaveUpError
+from dojo.limits import BrokenKataError, ExitCalledError, GaveUpError
 from dojo.parked import FOLDERS, shown_path
 
 LONGEST = 400  # characters of a value
@@ -25,7 +24,7 @@ UNWRITTEN = "unwritten"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a test failed: `kind` is "unwritten", "hang" or "wrong"; `where` a line of the learner's."""
+    """Why a test failed: `kind` is "unwritten", "broken", "hang" or "wrong", `where` a learner's line."""
 
     kind: str
     text: str
@@ -46,21 +45,34 @@ class Comparisons:
         return last
 
 
-def failure_of(error: BaseException, comparison: tuple[str, object, object] | None) -> Failure:
+@dataclass(frozen=True)
+class Scene:
+    """What else is known of a failed test: its comparison and parameters, the file of the answer."""
+
+    comparison: tuple[str, object, object] | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    answer: str = ""
+
+
+def failure_of(error: BaseException, scene: Scene) -> Failure:
     """Put into words why a test failed, from the exception that ended it."""
-    for leaf in _leaves(error):
-        frames = traceback.extract_tb(leaf.__traceback__)
-        if (
-            isinstance(leaf, NotImplementedError)
-            and frames
-            and frames[-1].filename.startswith(tuple(FOLDERS))
-        ):
-            return Failure(UNWRITTEN, "yours to write", _where(frames))
-    leaf = next(_leaves(error))
-    frames = traceback.extract_tb(leaf.__traceback__)
-    return Failure(
-        "hang" if isinstance(leaf, GaveUpError) else "wrong", _text(leaf, frames, comparison), _where(frames)
+    leaves = [(leaf, traceback.extract_tb(leaf.__traceback__)) for leaf in _leaves(error)]
+    for leaf, frames in leaves:
+        raised_in = frames[-1].filename if frames else ""
+        if isinstance(leaf, NotImplementedError) and raised_in.startswith(tuple(FOLDERS)):
+            return Failure(UNWRITTEN, "yours to write", _where(frames, scene))
+    leaf, frames = leaves[0]
+    where = _where(frames, scene)
+    if leaf.__cause__ is not None and not where:  # StopIteration inside a generator, for one
+        where = _where(traceback.extract_tb(leaf.__cause__.__traceback__), scene)
+    kind = (
+        "hang"
+        if isinstance(leaf, GaveUpError)
+        else "broken"
+        if isinstance(leaf, BrokenKataError)
+        else "wrong"
     )
+    return Failure(kind, _text(leaf, frames, scene), where)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -72,40 +84,55 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _where(frames: traceback.StackSummary) -> str:
-    for frame in reversed(frames):
-        if frame.filename.startswith(tuple(FOLDERS)):
-            return f"{shown_path(frame.filename)}:{frame.lineno}"
+def _where(frames: traceback.StackSummary, scene: Scene) -> str:
+    """The innermost line of the answer on trial; else of any kata."""
+    for folders in ((scene.answer or "-",), tuple(FOLDERS)):
+        for frame in reversed(frames):
+            if frame.filename.startswith(folders):
+                return f"{shown_path(frame.filename)}:{frame.lineno}"
     return ""
 
 
-def _text(error: BaseException, frames: traceback.StackSummary, comparison: Any) -> str:
+def _text(error: BaseException, frames: traceback.StackSummary, scene: Scene) -> str:
     if isinstance(error, GaveUpError | ExitCalledError):
         return str(error)
+    if isinstance(error, OSError) and "reading from stdin" in str(error):
+        return "input() was called: nobody is there to answer; all that is needed comes in as arguments"
+    if isinstance(error, SystemExit):
+        return "sys.exit() was called: it would end the whole program, not just this step"
     around, source = _statements(frames)
     statement = around[-1] if around else None
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, MemoryError):
+        said = "MemoryError: was all of something endless asked for at once?"
     if isinstance(error, pytest.fail.Exception) and str(error).startswith("DID NOT RAISE"):
         said = ""
     elif isinstance(error, AssertionError | pytest.fail.Exception):
-        if isinstance(statement, ast.Assert) and frames[-1].lineno in range(
-            statement.lineno, (statement.end_lineno or 0) + 1
-        ):
-            return _assertion(statement, source, str(error), comparison)
+        inside = range(statement.lineno, (statement.end_lineno or 0) + 1) if statement else ()
+        if isinstance(statement, ast.Assert) and frames[-1].lineno in inside:
+            return _assertion(statement, source, str(error), scene)
         return str(error)
-    elif isinstance(error, OSError) and "reading from stdin" in str(error):
-        return "input() was called: nobody is there to answer; all that is needed comes in as arguments"
-    elif isinstance(error, SystemExit):
-        return "sys.exit() was called: it would end the whole program, not just this step"
     for block in reversed(around):
         if isinstance(block, ast.With) and (due := _expected(block)):
             body = "; ".join(_segment(source, s) for s in block.body)
-            return f"`{body}` should have raised {due} and {f'raised {said}' if said else 'did not'}"
+            and_did = f"raised {said}" if said else "did not"
+            return f"`{body}` should have raised {due} and {and_did}{_given(block, scene)}"
     if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
-        return f"`{_segment(source, statement.test.left)}` raised {said}"
+        test = statement.test
+        due = f", due was {_segment(source, test.comparators[0])}" if isinstance(test.ops[0], ast.Eq) else ""
+        return f"`{_segment(source, test.left)}` raised {said}{due}{_given(test, scene)}"
     if isinstance(statement, ast.Expr | ast.Assign | ast.Return | ast.Delete):
-        return f"`{_segment(source, statement)}` raised {said}"
+        return f"`{_segment(source, statement)}` raised {said}{_given(statement, scene)}"
     return said
+
+
+def _given(node: ast.AST, scene: Scene) -> str:
+    """The values of the test's parameters that a quoted piece of source speaks of."""
+    names = dict.fromkeys(
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in scene.parameters
+    )
+    values = [f"{name} is {shown(scene.parameters[name])}" for name in names]
+    return f" (where {', '.join(values)})" if values else ""
 
 
 def _statements(frames: traceback.StackSummary) -> tuple[list[ast.stmt], str]:
@@ -134,21 +161,21 @@ def _expected(block: ast.With) -> str:
     return ""
 
 
-def _assertion(statement: ast.Assert, source: str, said: str, comparison: Any) -> str:
+def _assertion(statement: ast.Assert, source: str, said: str, scene: Scene) -> str:
     cause = ""
     if statement.msg is not None:  # pytest appends its own explanation, a line that begins with "assert"
         cause = said.partition("\nassert ")[0]
     test = statement.test
-    if comparison is None or not isinstance(test, ast.Compare) or len(test.ops) != 1:
+    if scene.comparison is None or not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return cause or said
-    op, left, right = comparison
-    asked = _segment(source, test.left)
+    op, left, right = scene.comparison
+    asked, given = _segment(source, test.left), _given(test.left, scene)
     if op in ("==", "is"):
-        sentence = f"{asked} gave {shown(left)}, due was {shown(right)}"
+        sentence = f"{asked} gave {shown(left)}, due was {shown(right)}{given}"
     elif cause:
         return cause
     else:
-        sentence = f"{asked} gave {shown(left)}, which should be {op} {shown(right)}"
+        sentence = f"{asked} gave {shown(left)}, which should be {op} {shown(right)}{given}"
     return f"{sentence}: {cause}" if cause else sentence
 
 

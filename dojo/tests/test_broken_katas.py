@@ -163,7 +163,7 @@ def test_unimportable_kata_fails_once(verdicts: dict[str, list[Verdict]], stem: 
         ("c5_sys_exit", ["sys.exit() was called"]),
         ("c6_keyboard_interrupt", ["KeyboardInterrupt"]),
         ("d1_thread_in_accept", ["everybody waits", "thread.join()", "thread acceptor", "listener.accept()"]),
-        ("d2_own_scheduler", ["coroutine sleeper  waits", "await Parked()"]),
+        ("d2_own_scheduler", ["coroutine sleeper waits", "await Parked()"]),
         ("d3_asyncio_run", ["everybody waits", "asyncio task", "await asyncio.Event().wait()"]),
         ("d4_trio_run", ["everybody waits", "trio task main", "await trio.Event().wait()"]),
         (

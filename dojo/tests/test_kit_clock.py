@@ -7,6 +7,8 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -16,8 +18,10 @@ from dojo.kit.barrier import Barrier
 from dojo.kit.cancel import cancel_at
 from dojo.kit.clock import Deadlock, new_event_loop
 
+T = TypeVar("T")
 
-def run(coroutine):  # type: ignore[no-untyped-def]
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 

@@ -51,7 +51,7 @@ def read_until(buffer: bytearray, separator: bytes, limit: int) -> Parser[bytes]
     if at > limit:
         raise ValueError("more than " + str(limit) + " bytes before the separator")
     line = bytes(buffer[:at])
-    del buffer[:at + len(separator)]
+    del buffer[: at + len(separator)]
     return line
 
 

@@ -44,7 +44,7 @@ class _Chunks(Iterator[bytes]):
 
 
 class _Connection:
-    """"open" while requests may come, then "lingering", then "closed"."""
+    """ "open" while requests may come, then "lingering", then "closed"."""
 
     def __init__(self, sock: socket.socket, app: App) -> None:
         self._sock = sock
