@@ -66,6 +66,9 @@ class Outcome:
 abandoned: list[threading.Thread] = []
 """Threads that could not be stopped: whoever ends the process has to leave without them."""
 
+left_behind: list[object] = []
+"""Coroutines that were parked when a test was given up."""
+
 stderr: TextIO | int = sys.__stderr__ or 2
 """Where the last resort prints: pytest captures file descriptor 2."""
 
@@ -103,6 +106,7 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
             mine = sorted(set(threading.enumerate()) - earlier, key=lambda t: t.ident or 0)
             text = f"{verdict}\n{parked.describe([thread, *(t for t in mine if t is not thread)])}"
             _stop(thread, outcome.done, limits.unwinding)
+            left_behind.extend(parked.coroutines())  # alive for ever: what closes one runs its code again
             gc.freeze()  # what stays parked is not to be described again with the next hang
             raise GaveUpError(text)
     if outcome.error is not None:
@@ -210,9 +214,8 @@ def bound_memory(octets: int = 4 * 2**30) -> None:
 
 
 def leave_for_good(status: int) -> None:
-    """End the process now where a thread that cannot be stopped would keep it for ever."""
-    stuck = [t for t in threading.enumerate() if t is not threading.current_thread() and not t.daemon]
-    if abandoned and stuck:
+    """End the process now where something that was left behind could keep it for ever."""
+    if abandoned or left_behind:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -81,13 +81,17 @@ def _call_of(frame: types.FrameType) -> str:
     return f"is in {module}.{name}, called here:"
 
 
+def coroutines() -> list[types.CoroutineType[Any, Any, Any]]:
+    """All coroutines that have not come to their end."""
+    return [o for o in gc.get_objects() if isinstance(o, types.CoroutineType) and o.cr_frame is not None]
+
+
 def _suspended() -> Iterator[tuple[str, list[types.FrameType], str]]:
     """All coroutines that stand still and that no other coroutine awaits."""
-    objects = gc.get_objects()
-    names = dict(_task_names(objects))
-    coroutines = [o for o in objects if isinstance(o, types.CoroutineType) and o.cr_frame is not None]
-    inner = {id(o.cr_await) for o in coroutines}
-    for coroutine in coroutines:
+    names = dict(_task_names(gc.get_objects()))
+    standing = coroutines()
+    inner = {id(coroutine.cr_await) for coroutine in standing}
+    for coroutine in standing:
         if coroutine.cr_running or id(coroutine) in inner:
             continue
         stack, awaited = _inward(coroutine)

@@ -219,12 +219,12 @@ class Dojo:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         sys.meta_path.remove(self.finder)
+        limits.leave_for_good(self.status)
         with warnings.catch_warnings():  # what failed tests left open has been told: now it goes quietly
             warnings.simplefilter("ignore")
             leaks.forget_failures()
             gc.unfreeze()
             gc.collect()
-        limits.leave_for_good(self.status)
 
 
 class Broken(Failed, limits.BrokenKataError):

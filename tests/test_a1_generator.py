@@ -164,7 +164,8 @@ class TestRelay:
 
     def test_returns_what_the_parts_returned(self):
         _, returned = finish(relay(echo("a"), echo("b")))
-        assert returned == ["a is done", "b is done"], "yield from has a value: what the part returned"
+        cause = "one result for each part, in a list: what it returned is the value of its `yield from`"
+        assert returned == ["a is done", "b is done"], cause
 
     def test_sent_value_reaches_the_running_part(self):
         talk = relay(echo("a"), echo("b"))

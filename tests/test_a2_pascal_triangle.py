@@ -109,7 +109,7 @@ class TestPascalTriangle:
 
 class TestRow:
     def test_rows_are_counted_from_zero(self):
-        assert row(4) == Row([1, 4, 6, 4, 1]), "row(0) is the top, so row(4) is the fifth row"
+        assert row(4) == Row([1, 4, 6, 4, 1]), "row(0) is the top, so row(4) is the fifth row, and only that"
 
     def test_second_call_starts_at_the_top(self):
         row(3)

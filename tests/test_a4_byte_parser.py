@@ -3,7 +3,7 @@
 import pytest
 
 from dojo.kit.sources import CountingSource
-from dojo.kit.split import deliver, enough, every_cut
+from dojo.kit.split import Raised, deliver, enough, every_cut
 from katas.a4_byte_parser import feed, read_exactly, read_until
 
 
@@ -56,13 +56,18 @@ def lines(count, limit=20):
 
 
 def verdict(parser, chunks):
-    """What a parser returns, or the name of the error that it raises."""
+    """What a parser returns, or what it raises."""
     try:
         return deliver(parser, chunks)
-    except ValueError:
-        return "ValueError"
-    except EOFError:
-        return "EOFError"
+    except ValueError as error:
+        return Raised(ValueError, error)
+    except EOFError as error:
+        return Raised(EOFError, error)
+
+
+def limit_4(data, count=1):
+    """What comes of count lines in every cut of data, where each may have 4 bytes."""
+    return every_cut(data, lambda chunks: verdict(lines(count, limit=4), chunks), given="with a limit of 4")
 
 
 class TestReadUntil:
@@ -100,29 +105,36 @@ class TestReadUntil:
         assert every_cut(b"a\r\nb\r\n\r\n", head) == b"a\r\nb"
 
     def test_as_many_bytes_as_the_limit_are_allowed(self):
-        limit_4 = every_cut(b"four\r\n", lambda chunks: verdict(lines(1, limit=4), chunks))
-        assert limit_4 == [b"four"], "4 bytes before the separator are not more than the limit of 4"
+        cause = "4 bytes before the separator are not more than the limit of 4"
+        assert limit_4(b"four\r\n") == [b"four"], cause
 
     def test_bytes_behind_the_separator_do_not_count(self):
-        limit_4 = every_cut(b"one\r\ntwo\r\n", lambda chunks: verdict(lines(2, limit=4), chunks))
-        assert limit_4 == [b"one", b"two"], "the limit is for the bytes before the separator"
+        cause = "the limit of 4 is for the bytes before the separator"
+        assert limit_4(b"one\r\ntwo\r\n", count=2) == [b"one", b"two"], cause
 
     def test_more_bytes_than_the_limit_raise_in_every_cut(self):
-        limit_4 = every_cut(b"seventy\r\n", lambda chunks: verdict(lines(1, limit=4), chunks))
-        assert limit_4 == "ValueError", "7 bytes came before the separator, and the limit was 4"
+        cause = "7 bytes came before the separator, and the limit was 4"
+        assert limit_4(b"seventy\r\n") == Raised(ValueError), cause
 
     def test_too_many_bytes_raise_without_waiting_for_more(self):
-        assert verdict(read_until(bytearray(b"four"), b"\r\n", 4), enough(b"ty")) == "ValueError"
+        chunks = CountingSource([b"ty", b"-four", b"\r\n"])
+        cause = "with a limit of 4, 6 bytes without b'\\r\\n' are a ValueError: no later chunk can help"
+        assert verdict(read_until(bytearray(b"four"), b"\r\n", 4), chunks) == Raised(ValueError), cause
+        assert chunks.asked == 1, cause
 
     def test_end_of_stream_raises_eoferror(self):
         with pytest.raises(EOFError):
             deliver(read_until(bytearray(b"on"), b"\r\n", 20), [b"e\r"])
 
-    @pytest.mark.parametrize(("limit", "kept"), [(20, b"seventy"), (2, b"seven")], ids=["end", "limit"])
-    def test_buffer_keeps_all_where_it_raises(self, limit, kept):
+    @pytest.mark.parametrize(
+        ("limit", "chunk", "kept"),
+        [(20, b"ty", b"seventy"), (2, b"ty", b"seven"), (5, b"ty\r\n", b"seventy\r\n")],
+        ids=["end", "limit", "late"],
+    )
+    def test_buffer_keeps_all_where_it_raises(self, limit, chunk, kept):
         buffer = bytearray(b"seven")
-        verdict(read_until(buffer, b"\r\n", limit), [b"ty"])
-        assert buffer == kept, "only what is returned, and its separator, is taken out of the buffer"
+        raised = verdict(read_until(buffer, b"\r\n", limit), [chunk])
+        assert buffer == kept, f"{raised!r} came of it, and an error takes nothing out of the buffer"
 
 
 def collect(count):
@@ -178,7 +190,7 @@ class TestFeed:
         assert asked == [0, 1], "before the parser waits for a chunk, feed has no use for one"
 
     def test_end_of_chunks_is_sent_as_no_bytes(self):
-        cause = "b'' says that the stream has ended; the parser decides what that means"
+        cause = "the StopIteration of the chunks is not the parser's: at their end, the parser is sent b''"
         assert feed(until_the_end(), iter([b"a", b"b"])) == b"ab", cause
 
     def test_parser_that_wants_still_more_raises_eoferror(self):

@@ -65,6 +65,9 @@ class _PatientIterator(Generic[T]):
         with _patience(f"one next() of {self._name}"):
             return next(self._items)
 
+    def __repr__(self) -> str:
+        return repr(self._items)  # what the learner gave, and not what became of it
+
 
 @contextmanager
 def _patience(what: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
@@ -25,23 +26,36 @@ def cuts(data: bytes, seed: int = 0) -> Iterator[list[bytes]]:
         yield [data[start:end] for start, end in pairwise(marks)]
 
 
-def every_cut(data: bytes, run: Callable[[list[bytes]], T], seed: int = 0) -> T:
+@dataclass(frozen=True, repr=False)
+class Raised:
+    """What a run gives that raised: the same as whatever else is of this kind, and says what error said."""
+
+    kind: type[Exception]
+    error: Exception | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return self.kind.__name__ if self.error is None else repr(self.error)
+
+
+def every_cut(data: bytes, run: Callable[[list[bytes]], T], seed: int = 0, given: str = "") -> T:
     """Call run with every cut of data and return what it gives; complain where a cut makes a difference.
 
     An exception of run comes through as it is for the whole data; for a cut, it is a difference.
+    What else one has to know for the complaint to make sense is given.
     """
     whole = run([data] if data else [])
+    before = f"{given}: " if given else ""
     for chunks in cuts(data, seed):
         try:
             outcome = run(chunks)
         except Exception as error:
             raise AssertionError(
-                f"the bytes in one piece gave {whole!r}, but {shown(chunks)} they raised {error!r}: "
+                f"{before}the bytes in one piece {_did(whole)}, but {shown(chunks)} they raised {error!r}: "
                 "the network cuts where it likes, and no cut may make a difference"
             ) from error
         if outcome != whole:
             raise AssertionError(
-                f"the bytes in one piece gave {whole!r}, but {shown(chunks)} they gave {outcome!r}: "
+                f"{before}the bytes in one piece {_did(whole)}, but {shown(chunks)} they {_did(outcome)}: "
                 "the network cuts where it likes, and no cut may make a difference"
             )
     return whole
@@ -64,11 +78,11 @@ def deliver(parser: Generator[None, bytes, T], chunks: Iterable[bytes]) -> T:
     if not hasattr(parser, "send"):
         raise AssertionError(f"a parser is a generator, and this call gave {parser!r}")
     try:
-        next(parser)
+        _check(next(parser))
         for chunk in chunks:
-            parser.send(chunk)
+            _check(parser.send(chunk))
         for _ in range(3):
-            parser.send(b"")
+            _check(parser.send(b""))
     except StopIteration as finished:
         result: T = finished.value
         return result
@@ -78,9 +92,20 @@ def deliver(parser: Generator[None, bytes, T], chunks: Iterable[bytes]) -> T:
 
 
 def enough(*chunks: bytes) -> Iterator[bytes]:
-    """Yield chunks, and complain when one more is asked for: on a socket, that is waiting for ever."""
+    """Yield chunks, and complain when one more is asked for: nobody has any more to send."""
     yield from chunks
     raise AssertionError(
         f"one more chunk was asked for after {b''.join(chunks)[-40:]!r}, although all that was needed "
-        "had come: a server would now stand in recv() and wait for ever"
+        "had come: whoever feeds it would now wait for bytes that never come"
     )
+
+
+def _did(outcome: object) -> str:
+    return f"{'raised' if isinstance(outcome, Raised) else 'gave'} {outcome!r}"
+
+
+def _check(yielded: object) -> None:
+    """Complain of a parser that yields anything but None."""
+    if yielded is not None:
+        what = "a generator: is a `from` missing?" if isinstance(yielded, Generator) else repr(yielded)
+        raise AssertionError(f"a parser yields None when it wants bytes; this one yielded {what}")
