@@ -42,16 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """The whole proof is long: where pytest-xdist is there, it gets two workers (-n0 is one process)."""
-    if hasattr(config, "workerinput"):
-        return  # this is one of them
-    whole = config.option.solutions and config.args_source == pytest.Config.ArgsSource.TESTPATHS
-    if whole and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
-        config.option.numprocesses, config.option.tx = 2, ["2*popen"]
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     house = House()
     if config.option.solutions:

@@ -38,8 +38,9 @@ class BadRequest(ValueError):  # noqa: N818
 def parse_headers(block: bytes) -> dict[str, str]:
     """Return the fields of a header block, names in lower case, no spaces or tabs around the values.
 
-    CRLF separates the lines, an octet is a Latin-1 character, ", " joins the values of a repeated name.
-    Raises BadRequest(400) for a line that is not a field: no colon, a name that is no token, CR or NUL in it.
+    CRLF separates the lines and does not stand behind the last; an empty block gives {}. An octet is a Latin-1
+    character, ", " joins the values of a repeated name. Raises BadRequest(400) for a line that is not a field:
+    no colon, a name that is no token, CR or NUL in it. A bare LF ends a line or is a 400, as you like.
     """
     raise NotImplementedError
 
@@ -56,8 +57,9 @@ def body_length(headers: dict[str, str]) -> int | None:
 def read_chunked(buffer: bytearray, limit: int = MAX_BODY) -> Parser[bytes]:
     """Return a chunked body put together; drop chunk extensions and trailers.
 
-    Raises BadRequest: 400 for what is not chunked (a size is 1 to 15 hexadecimal digits), 413 before the body
-    grows over limit octets, 431 for trailers over MAX_HEAD; EOFError where the stream ends inside.
+    Raises BadRequest: 400 for what is not chunked (a size is 1 to 15 hexadecimal digits, in a line of at most
+    MAX_LINE octets), 413 before the body grows over limit octets, 431 for trailers over MAX_HEAD, all of them
+    together; EOFError where the stream ends inside.
     """
     raise NotImplementedError
 
@@ -78,6 +80,7 @@ def write_response(response: Response, method: str = "GET", keep_alive: bool = T
     """Return the octets of the response to a request with this method.
 
     Decides Content-Length, Connection and Transfer-Encoding itself; adds Date where it is missing. 1xx, 204
-    and 304 get neither body nor Content-Length, HEAD no body. Raises ValueError for a header that is none.
+    and 304 get neither body nor Content-Length, HEAD no body, but the Content-Length that GET would get.
+    Raises ValueError for a header that is none.
     """
     raise NotImplementedError

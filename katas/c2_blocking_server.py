@@ -25,10 +25,11 @@ def send_all(sock: socket.socket, data: bytes) -> None:
 def serve_connection(sock: socket.socket, app: App) -> None:
     """Answer the requests of one client with app, in their order; then close sock, whatever happens.
 
-    The connection ends after the answer to a request without keep_alive, at the end of the stream
-    (part of a request gets no answer), and after two answers that have no body: the status of a
-    BadRequest, and 500 where app raises any Exception or write_response refuses what it returned.
-    A connection that breaks, before or in an answer, ends quietly. Octets go out with send_all.
+    The connection ends after the answer to a request without keep_alive, and at the end of the
+    stream (part of a request gets no answer). A BadRequest is answered with its status, and any
+    Exception of app, or of write_response at what app returned, with 500; neither answer has a
+    body, and after it the connection ends. One that breaks, before or in an answer, ends quietly.
+    Octets go out with send_all.
 
     The close has stages: shutdown(SHUT_WR); then read and drop what still comes, until b"" or
     LINGER_OCTETS are dropped or sock, set to time out after LINGER_SECONDS, does so; then close.

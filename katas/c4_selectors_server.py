@@ -47,9 +47,9 @@ class Reactor:
 class Acceptor:
     """Accept whoever comes to listener, and call on_connection(sock) for each.
 
-    Makes listener non-blocking and adds it to reactor. An event takes in all who wait, up to
-    BlockingIOError. ConnectionAbortedError is one who left the queue: go on with the next. Any
-    other OSError (no descriptors left) ends this event, and no more. None of them is raised.
+    Makes listener non-blocking and adds it to reactor. An event takes in all who wait, up to BlockingIOError.
+    ConnectionAbortedError is one who left the queue: go on with the next. Any other OSError of accept (no
+    descriptors left) ends this event, and no more. None of them is raised; what on_connection raises is.
     """
 
     def __init__(self, reactor: Reactor, listener: socket.socket, on_connection: OnConnection) -> None:

@@ -30,8 +30,8 @@ def build_request(
     The target is path ("/" where it is empty) and query; Host names the port unless it is 80.
     A Host among headers is sent instead. Content-Length and Transfer-Encoding are decided here,
     whatever headers say: a Content-Length for a body, and always for POST, PUT and PATCH.
-    Raises ValueError for another scheme, a URL without a host, with user:password@ or with anything
-    but visible ASCII, a method that is no token, a header that would break out of its line.
+    Raises ValueError for another scheme, no host, user:password@, a port that is no number up to 65535,
+    anything but visible ASCII, a method that is no token, a header that would break out of its line.
     """
     raise NotImplementedError
 
@@ -41,8 +41,8 @@ def read_response(buffer: bytearray, method: str) -> Parser[Response]:
 
     HEAD, 204 and 304 have no body; else it is chunked, or Content-Length octets, or
     all that comes until the stream ends (RFC 9112 section 6.3). What comes after the response
-    stays in buffer. Raises ValueError for what is malformed, for a head over
-    MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
+    stays in buffer. Raises ValueError for what is malformed (in headers, as C1 has it), a coding other than
+    chunked, a head over MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
     """
     raise NotImplementedError
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -24,8 +23,11 @@ class Stream(Protocol):
     async def receive(self, max_bytes: int, /) -> bytes: ...
 
 
-URL = re.compile("[!-~]+")
-AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]+)(:[0-9]*)?", re.ASCII)
+# Patterns say what is right. urlsplit() repairs what is wrong: it drops line ends from a URL without a word.
+URL = re.compile(
+    r"(?i:http)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)"  # the host: nobody stands before it
+    r"(?::([0-9]*))?([/?][!-\"$-~]*)?(?:#[!-~]*)?"  # the port, path and query, and the fragment
+)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 BREAKS = re.compile(r"[\r\n\0]")
 STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n\0]*)?")  # the reason may be missing
@@ -40,25 +42,16 @@ def build_request(
     The target is path ("/" where it is empty) and query; Host names the port unless it is 80.
     A Host among headers is sent instead. Content-Length and Transfer-Encoding are decided here,
     whatever headers say: a Content-Length for a body, and always for POST, PUT and PATCH.
-    Raises ValueError for another scheme, a URL without a host, with user:password@ or with anything
-    but visible ASCII, a method that is no token, a header that would break out of its line.
+    Raises ValueError for another scheme, no host, user:password@, a port that is no number up to 65535,
+    anything but visible ASCII, a method that is no token, a header that would break out of its line.
     """
-    # urlsplit() drops line ends from a URL without a word: look before it does.
-    parts = urlsplit(url) if URL.fullmatch(url) else None
-    if parts is None or parts.scheme != "http":
-        raise ValueError(f"not an http:// URL of visible ASCII: {url!r}")
-    authority = AUTHORITY.fullmatch(parts.netloc)
-    if authority is None:
-        raise ValueError(f"no host, or more than a host and a port: {url!r}")
-
+    host, port, target = _split(url)
     fields = {name: value for name, value in (headers or {}).items() if name.lower() not in FRAMING}
     if not any(name.lower() == "host" for name in fields):
-        port = "" if parts.port in (None, 80) else f":{parts.port}"
-        fields = {"Host": authority[1] + port, **fields}
+        fields = {"Host": host if port == 80 else f"{host}:{port}", **fields}
     if body or method in ("POST", "PUT", "PATCH"):
         fields["Content-Length"] = str(len(body))
 
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not all(map(TOKEN.fullmatch, [method, *fields])) or any(map(BREAKS.search, fields.values())):
         raise ValueError(f"this would break out of its line: {method!r}, {fields}")
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -70,8 +63,8 @@ def read_response(buffer: bytearray, method: str) -> Parser[Response]:
 
     HEAD, 204 and 304 have no body; else it is chunked, or Content-Length octets, or
     all that comes until the stream ends (RFC 9112 section 6.3). What comes after the response
-    stays in buffer. Raises ValueError for what is malformed, for a head over
-    MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
+    stays in buffer. Raises ValueError for what is malformed (in headers, as C1 has it), a coding other than
+    chunked, a head over MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
     """
     status = 100
     while status < 200:
@@ -126,11 +119,11 @@ async def get(url: str, timeout: float) -> Response:  # noqa: ASYNC109
     OSError where nobody listens, and what build_request and fetch raise.
     """
     request = build_request("GET", url, {"Connection": "close"})
-    address = urlsplit(url)
+    host, port, _ = _split(url)
     # One deadline around everything: one for each receive() would start again with
     # every octet that a slow server lets fall.
     with anyio.fail_after(timeout):
-        async with await anyio.connect_tcp(address.hostname or "", address.port or 80) as stream:
+        async with await anyio.connect_tcp(host.strip("[]"), port) as stream:
             return await fetch(stream, request)
 
 
@@ -160,6 +153,15 @@ async def get_all(urls: Iterable[str], limit: int) -> list[Response]:
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [responses[place] for place in range(len(urls))]
+
+
+def _split(url: str) -> tuple[str, int, str]:
+    """Return the host, with the brackets of IPv6, the port and the target of an http:// URL."""
+    parts = URL.fullmatch(url)
+    host, port, target = parts.groups("") if parts else ("", "", "")
+    if not host or int(port or 80) > 65_535:
+        raise ValueError(f"not http://, a host, at most a port, and visible ASCII behind it: {url!r}")
+    return host, int(port or 80), target if target.startswith("/") else f"/{target}"
 
 
 def _read_to_end(buffer: bytearray) -> Parser[bytes]:

@@ -4,10 +4,14 @@ import pytest
 
 from dojo.kit import octets
 from dojo.kit.lint import read_answer
-from dojo.kit.octets import CHUNKED, message, status_of
+from dojo.kit.octets import short, status_of
 from dojo.kit.split import deliver, enough, every_cut
 from katas import c1_http_messages as c1
 from katas.c1_http_messages import body_length, parse_headers, read_chunked, read_request, write_response
+
+TOO_LONG = octets.too_long(c1.MAX_LINE, c1.MAX_HEAD, c1.MAX_BODY)
+TOO_LONG_CHUNKED = octets.too_long_chunked(c1.MAX_LINE, c1.MAX_HEAD)
+LONGEST = octets.longest(c1.MAX_LINE, c1.MAX_HEAD)
 
 
 class TestParseHeaders:
@@ -37,15 +41,15 @@ class TestParseHeaders:
         assert status_of(parse_headers, line) == 400, f"{line!r}: {cause}"
 
     def test_no_value_holds_a_line_feed(self):
-        fields = status_of(parse_headers, b"a: b\nc: d")
-        held = fields != 400 and any("\n" in value for value in fields.values())
-        assert not held, f"{fields} is two lines as soon as it is written (RFC 9110 section 5.5)"
+        got, two = status_of(parse_headers, b"a: b\nc: d"), {"a": "b", "c": "d"}
+        due = f"due was BadRequest(400) or {two}: a value with LF is two lines as soon as it is written"
+        assert got in (400, two), rf"parse_headers(b'a: b\nc: d') gave {got}, {due}"
 
 
 class TestBodyLength:
-    @pytest.mark.parametrize(("headers", "due"), [({"content-length": "70"}, 70), ({"host": "kata"}, 0)])
-    def test_content_length_is_the_length(self, headers, due):
-        assert body_length(headers) == due, f"{headers}"
+    def test_content_length_is_the_length(self):
+        assert body_length({"host": "kata", "content-length": "70"}) == 70
+        assert body_length({"host": "kata"}) == 0, "nothing announces a body (section 6.3)"
 
     @pytest.mark.parametrize("coding", ["chunked", "Chunked"])
     def test_chunked_body_has_no_length_in_front(self, coding):
@@ -55,7 +59,7 @@ class TestBodyLength:
         both = {"content-length": "5", "transfer-encoding": "chunked"}
         assert body_length(both) is None, f"{both}: only the chunks count (section 6.3)"
 
-    @pytest.mark.parametrize("length", octets.NO_LENGTHS, ids=lambda length: ascii(length[:6]))
+    @pytest.mark.parametrize("length", octets.NO_LENGTHS, ids=short)
     def test_content_length_is_digits_or_400(self, length):
         cause = f"{length[:20]!r} is not 1 to 18 digits from 0 to 9 (section 6.3)"
         assert status_of(body_length, {"content-length": length}) == 400, cause
@@ -70,6 +74,7 @@ class TestBodyLength:
 
 
 def chunked(raw, limit=100):
+    """The body that read_chunked finds in raw, without asking for a chunk more."""
     return deliver(read_chunked(bytearray(), limit), enough(raw))
 
 
@@ -80,7 +85,7 @@ class TestReadChunked:
 
     def test_chunk_extensions_are_ignored(self):
         cause = "nobody has to know them, all have to skip them (section 7.1.1)"
-        assert status_of(chunked, b'2;x=y;z="3"\r\nhi\r\n0;last\r\n\r\n') == b"hi", cause
+        assert chunked(b'2;x=y;z="3"\r\nhi\r\n0;last\r\n\r\n') == b"hi", cause
 
     def test_trailers_are_taken_out_and_dropped(self):
         buffer = bytearray(b"2\r\nhi\r\n0\r\nExpires: never\r\nX: y\r\n\r\nGET")
@@ -92,7 +97,7 @@ class TestReadChunked:
         body = every_cut(raw, lambda chunks: deliver(read_chunked(bytearray()), chunks))
         assert body == b"hello, \r\n\r\nworld!"
 
-    @pytest.mark.parametrize("size", octets.NO_SIZES, ids=ascii)
+    @pytest.mark.parametrize("size", octets.NO_SIZES, ids=short)
     def test_size_that_is_not_hex_digits_is_400(self, size):
         raw = size.encode("latin-1") + b"\r\na\r\n0\r\n\r\n"
         assert status_of(chunked, raw) == 400, f"{size!r} is not 1 to 15 hexadecimal digits (section 7.1)"
@@ -100,45 +105,41 @@ class TestReadChunked:
     def test_chunk_longer_than_its_size_is_400(self):
         assert status_of(chunked, b"2\r\nhi!!0\r\n\r\n") == 400, "behind 2 octets, CRLF is due"
 
+    @pytest.mark.parametrize(("raw", "due"), TOO_LONG_CHUNKED.values(), ids=TOO_LONG_CHUNKED)
+    def test_what_is_too_long_has_its_status(self, raw, due):
+        assert status_of(chunked, raw) == due, "nobody has to store lines without end"
+
     @pytest.mark.parametrize("raw", [b"65\r\n", b"60\r\n" + b"a" * 96 + b"\r\n5\r\n"], ids=["one", "sum"])
     def test_body_over_the_limit_is_413_at_once(self, raw):
         assert status_of(chunked, raw) == 413, "101 octets are announced, and the limit is 100"
 
-    @pytest.mark.parametrize("raw", [b"5", b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n"])
+    @pytest.mark.parametrize("raw", octets.UNENDED.values(), ids=octets.UNENDED)
     def test_end_before_the_last_line_raises_eoferror(self, raw):
         with pytest.raises(EOFError):  # section 6.3: such a body is incomplete
             deliver(read_chunked(bytearray()), [raw])
 
 
-def request(*fields, **parts):
-    """The request that read_request finds in such a message, without asking for a chunk more."""
-    return deliver(read_request(bytearray()), enough(message(*fields, **parts)))
-
-
-POST = message("Content-Length: 5", line="POST /p HTTP/1.1", body=b"\r\n\r\n!")
-CHUNKS = message(CHUNKED, body=b"4\r\n\r\n\r\n\r\n1\r\n!\r\n0\r\n\r\n")
+def read(raw):
+    """The request that read_request finds in raw, without asking for a chunk more."""
+    return deliver(read_request(bytearray()), enough(raw))
 
 
 class TestReadRequest:
     def test_head_is_taken_apart(self):
-        got = request("X-Id: 7", line="GET /p?q=1 HTTP/1.1")
-        assert (got.method, got.target, got.body) == ("GET", "/p?q=1", b"")
-        assert got.headers == {"host": "kata", "x-id": "7"}
+        due = c1.Request("GET", "/p?q=1", {"host": "kata", "x-id": "7"}, b"", keep_alive=True)
+        assert read(b"GET /p?q=1 HTTP/1.1\r\nHost: kata\r\nX-Id: 7\r\n\r\n") == due
 
-    def test_body_is_counted_in_octets(self):
-        got = request("Content-Length: 2", body="é".encode())
-        assert got.body == "é".encode(), "é is one character and two octets"
+    @pytest.mark.parametrize(("raw", "body", "cause"), octets.BODIES.values(), ids=octets.BODIES)
+    def test_body_is_what_the_head_announces(self, raw, body, cause):
+        assert read(raw).body == body, cause
 
-    def test_chunked_body_is_understood(self):
-        assert request(CHUNKED, body=b"2\r\nhi\r\n0\r\n\r\n").body == b"hi", "section 7.1"
-
-    @pytest.mark.parametrize("raw", [POST, CHUNKS], ids=["length", "chunked"])
+    @pytest.mark.parametrize("raw", [octets.POST, octets.CHUNKS], ids=["length", "chunked"])
     def test_every_cut_gives_the_same(self, raw):
-        got = every_cut(raw, lambda chunks: deliver(read_request(bytearray()), chunks))
-        assert got.body == b"\r\n\r\n!"
+        assert read(raw).body == b"\r\n\r\n!"
+        every_cut(raw, lambda chunks: deliver(read_request(bytearray()), chunks))
 
     def test_pipelined_requests_come_out_in_order(self):
-        buffer = bytearray(POST + message(line="GET /next HTTP/1.1"))
+        buffer = bytearray(octets.POST + b"GET /next HTTP/1.1\r\nHost: kata\r\n\r\n")
         targets = [deliver(read_request(buffer), enough()).target for _ in range(2)]
         assert targets == ["/p", "/next"], "what is behind a request is the next one (section 9.3.2)"
 
@@ -146,55 +147,52 @@ class TestReadRequest:
     def test_end_before_a_request_is_none(self, chunks):
         assert deliver(read_request(bytearray()), chunks) is None
 
-    @pytest.mark.parametrize("end", [3, 25, -6, -1], ids=["line", "fields", "head", "body"])
-    def test_end_inside_a_request_raises_eoferror(self, end):
+    @pytest.mark.parametrize("raw", octets.CUT_OFF.values(), ids=octets.CUT_OFF)
+    def test_end_inside_a_request_raises_eoferror(self, raw):
         with pytest.raises(EOFError):  # section 6.3: such a request is incomplete
-            deliver(read_request(bytearray()), [POST[:end]])
+            deliver(read_request(bytearray()), [raw])
 
     def test_empty_line_in_front_is_skipped(self):
-        assert status_of(lambda: request(line="\r\nGET /a HTTP/1.1").target) == "/a", "section 2.2"
+        assert read(b"\r\nGET /a HTTP/1.1\r\nHost: kata\r\n\r\n").target == "/a", "section 2.2"
 
     @pytest.mark.parametrize(("raw", "cause"), octets.NO_REQUESTS.values(), ids=octets.NO_REQUESTS)
     def test_what_is_not_a_request_is_400(self, raw, cause):
-        assert status_of(deliver, read_request(bytearray()), enough(raw)) == 400, cause
+        assert status_of(read, raw) == 400, cause
 
     def test_other_major_version_is_505(self):
-        assert status_of(lambda: request(line="GET / HTTP/2.0")) == 505
+        assert status_of(read, b"GET / HTTP/2.0\r\nHost: kata\r\n\r\n") == 505
 
     @pytest.mark.parametrize("host", octets.HOSTS.values(), ids=octets.HOSTS)
     def test_valid_host_is_kept(self, host):
-        assert status_of(lambda: request(host=f"Host: {host}").headers["host"]) == host
+        assert read(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).headers["host"] == host
 
     def test_http_1_0_may_go_without_a_host(self):
-        assert status_of(lambda: request(line="GET /a HTTP/1.0", host=None).target) == "/a"
+        assert read(b"GET /a HTTP/1.0\r\n\r\n").target == "/a"
 
-    @pytest.mark.parametrize("target", ["http://a:8/b?c", "HTTP://a:8/b?c", "http://a:8?c", "https://a:8"])
-    def test_absolute_form_gives_host_and_target(self, target):
-        got = status_of(lambda: request(line=f"GET {target} HTTP/1.1"))
-        due = ("a:8", "/" + target.partition("a:8")[2].lstrip("/"))
-        assert (got.headers["host"], got.target) == due, "the target overrides Host (section 3.2.2)"
+    @pytest.mark.parametrize(("raw", "target"), octets.ABSOLUTE.values(), ids=octets.ABSOLUTE)
+    def test_absolute_form_gives_host_and_target(self, raw, target):
+        assert read(raw).target == target, "what is behind the authority (section 3.2.2)"
+        assert read(raw).headers["host"] == "a:8", "the target overrides Host (section 3.2.2)"
 
     def test_options_may_ask_about_the_whole_server(self):
-        assert status_of(lambda: request(line="OPTIONS * HTTP/1.1").target) == "*"
+        assert read(b"OPTIONS * HTTP/1.1\r\nHost: kata\r\n\r\n").target == "*"
 
-    @pytest.mark.parametrize(("minor", "option", "kept"), octets.CONNECTIONS)
-    def test_connection_is_kept_or_not(self, minor, option, kept):
-        got = request(f"Connection: {option}", line=f"GET / HTTP/1.{minor}")
-        assert got.keep_alive == kept, f"HTTP/1.{minor}, 'Connection: {option}' (section 9.3)"
+    @pytest.mark.parametrize(("raw", "kept"), octets.CONNECTIONS.values(), ids=octets.CONNECTIONS)
+    def test_connection_is_kept_or_not(self, raw, kept):
+        assert read(raw).keep_alive == kept, "as version and Connection have it (section 9.3)"
 
-    @pytest.mark.parametrize(("minor", "field"), [(1, "Content-Length: 5"), (0, "Connection: keep-alive")])
-    def test_doubtful_framing_is_the_last_request(self, minor, field):
-        got = request(field, CHUNKED, line=f"POST / HTTP/1.{minor}", body=b"2\r\nhi\r\n0\r\n\r\n")
-        assert (got.body, got.keep_alive) == (b"hi", False), "read, answer, then close (section 6.1)"
+    @pytest.mark.parametrize("raw", octets.DOUBTFUL.values(), ids=octets.DOUBTFUL)
+    def test_doubtful_framing_is_the_last_request(self, raw):
+        got = read(raw)
+        assert (got.body, got.keep_alive) == (b"hi", False), f"{raw!r}: answer, then close (section 6.1)"
 
-    def test_longest_line_is_not_too_long(self):
-        target = "/" + "a" * (c1.MAX_LINE - len("GET / HTTP/1.1"))
-        assert status_of(lambda: request(line=f"GET {target} HTTP/1.1").target) == target
+    @pytest.mark.parametrize("raw", LONGEST.values(), ids=LONGEST)
+    def test_longest_head_is_not_too_long(self, raw):
+        assert read(raw).method == "GET", "it has just as many octets as the limit allows"
 
-    @pytest.mark.parametrize("what", ["line", "field", "fields", "length", "chunk"])
-    def test_what_is_too_long_has_its_status(self, what):
-        raw, due = octets.too_long(c1.MAX_LINE, c1.MAX_HEAD, c1.MAX_BODY)[what]
-        assert status_of(deliver, read_request(bytearray()), enough(raw)) == due, "section 3"
+    @pytest.mark.parametrize(("raw", "due"), TOO_LONG.values(), ids=TOO_LONG)
+    def test_what_is_too_long_has_its_status(self, raw, due):
+        assert status_of(read, raw) == due, "section 3"
         pieces = enough(*(raw[at : at + 999] for at in range(0, len(raw), 999)))
         assert status_of(deliver, read_request(bytearray()), pieces) == due, "no cut may make a difference"
 
@@ -202,7 +200,8 @@ class TestReadRequest:
 class TestWriteResponse:
     def test_status_headers_and_body_are_written(self):
         answer = read_answer(write_response(c1.Response(200, {"X-Id": "7"}, b"hi")))
-        assert (answer.status, answer.reason, answer.headers["x-id"], answer.body) == (200, "OK", "7", b"hi")
+        due = (200, "OK", "7", b"hi")
+        assert (answer.status, answer.reason, answer.headers.get("x-id"), answer.body) == due
 
     def test_space_stays_where_there_is_no_reason(self):
         assert read_answer(write_response(c1.Response(299))).reason == ""
@@ -214,7 +213,7 @@ class TestWriteResponse:
         assert "date" in read_answer(write_response(c1.Response())).headers
         date = "Sun, 06 Nov 1994 08:49:37 GMT"
         answer = read_answer(write_response(c1.Response(200, {"DATE": date})))
-        assert answer.headers["date"] == date, "the app gave a Date, and names have no case"
+        assert answer.headers.get("date") == date, "the app gave a Date, and names have no case"
 
     @pytest.mark.parametrize("keep_alive", [True, False])
     def test_connection_says_whether_it_closes(self, keep_alive):
@@ -228,7 +227,8 @@ class TestWriteResponse:
 
     def test_head_is_answered_without_the_body(self):
         answer = read_answer(write_response(c1.Response(200, {}, b"hi"), "HEAD"), "HEAD")
-        assert answer.headers["content-length"] == "2", "HEAD has the headers of GET (RFC 9110 section 9.3.2)"
+        cause = "an answer to HEAD has the length that GET would get (RFC 9110 section 9.3.2)"
+        assert answer.headers.get("content-length") == "2", cause
 
     @pytest.mark.parametrize("status", [204, 304, 101])
     def test_some_answers_end_with_the_empty_line(self, status):

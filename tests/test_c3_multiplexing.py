@@ -11,14 +11,14 @@ from dojo.kit.blocking import Mouthfuls, waiting_is_an_error, wakes_to_fill
 from dojo.kit.causes import must_not_raise, must_raise
 from dojo.kit.couriers import Courier, a_listener, nobody
 from dojo.kit.sockets import Scripted, shy
-from dojo.kit.spysel import SELECTOR_CLASSES, SpySelector, nothing_for, readable
+from dojo.kit.spysel import SELECTOR_CLASSES, SpySelector, ctrl_c, nothing_for, readable
 from katas.c3_multiplexing import OutBuffer, Waker, connect, wait_readable
 
 on_every_selector = pytest.mark.parametrize("selector_class", SELECTOR_CLASSES, ids=lambda c: c.__name__)
 
 EARLY = "select() came back early with nothing, as after a signal; there was time left"
+REFUSED = "nobody listens there, and writable does not mean connected: SO_ERROR has the number of the error"
 OPEN = "nobody but connect() knows of these: nobody else can close them"
-NO_END = "each came back early, and who waits the whole time again after each comes to no end"
 
 
 @pytest.fixture
@@ -63,20 +63,21 @@ class TestWaitReadable:
         spy = SpySelector([[], [], [(ann, EVENT_READ)]])
         assert wait_readable([ann], timeout, lambda: spy) == [ann], EARLY
 
-    @pytest.mark.parametrize("timeout", [None, 60])
-    def test_waiting_is_left_to_select(self, ann, timeout):
+    def test_waiting_is_left_to_select(self, ann):
         spy = SpySelector([[], [], [(ann, EVENT_READ)]])
-        wait_readable([ann], timeout, lambda: spy)
+        wait_readable([ann], None, lambda: spy)
         assert spy.timeouts[-1] != 0, f"select() was given {spy.timeouts}: 0 does not wait, the loop spins"
 
     def test_early_returns_do_not_start_the_time_again(self, ann):
-        spy = SpySelector([nothing_for(0.002)] * 20, cause=NO_END)
+        spy = SpySelector([nothing_for(0.002)] * 20, cause="it waits the whole time again after each")
         assert wait_readable([ann], 0.01, lambda: spy) == []
 
-    def test_selector_is_closed_whatever_happens(self, ann):
-        def ctrl_c():
-            raise KeyboardInterrupt
+    def test_select_is_given_the_seconds_that_are_left(self, ann):
+        spy = SpySelector([nothing_for(0.002), [(ann, EVENT_READ)]])
+        wait_readable([ann], 60, lambda: spy)
+        assert 0 < (spy.timeouts[-1] or 0) < 59.999, f"select() was given {spy.timeouts}: due is what is left"
 
+    def test_selector_is_closed_whatever_happens(self, ann):
         spy = SpySelector([ctrl_c])
         with pytest.raises(KeyboardInterrupt):
             wait_readable([ann], None, lambda: spy)
@@ -102,9 +103,19 @@ class TestConnect:
 
     def test_writable_may_be_a_refusal_and_leaves_nothing_open(self):
         spy = SpySelector(real_selects=10)
-        with nobody() as address, must_raise(ConnectionRefusedError, "writable does not mean connected"):
+        with nobody() as address, must_raise(ConnectionRefusedError, REFUSED):
             connect(address, 5, lambda: spy).close()
         assert spy.left_open() == [], OPEN
+
+    def test_ctrl_c_in_the_wait_leaves_nothing_open(self):
+        spy = SpySelector([ctrl_c])
+        with a_listener() as address, pytest.raises(KeyboardInterrupt):
+            connect(address, None, lambda: spy)
+        assert spy.left_open() == [], OPEN
+
+    def test_impossible_port_leaves_nothing_open(self):
+        with pytest.raises(OverflowError):  # out of connect itself: the wait has not begun
+            connect(("127.0.0.1", 99_999), 0)
 
     def test_early_return_is_not_the_end(self):
         spy = SpySelector([[], []], real_selects=10)
@@ -131,8 +142,8 @@ class TestOutBuffer:
         with shy(ann, at_most=4) as sock:
             out = OutBuffer(sock)
             out.write(b"Hello World")
-            assert out.flush() is True, "send() took 4 octets, said so, and had room for more"
-            assert bytes(sock.taken) == b"Hello World", "send() took 4 octets, and said so"
+            cause = "send() took 4 octets, said so, and had room for more"
+            assert (out.flush(), bytes(sock.taken)) == (True, b"Hello World"), cause
 
     def test_full_socket_is_no_error(self, ann):
         with shy(ann, refusals=1) as sock, must_not_raise(BlockingIOError, "writable is a hint, no promise"):

@@ -5,6 +5,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 
+from dojo.kit.causes import must_raise
 from dojo.kit.crowd_rules import CrowdRules
 from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, request
 from dojo.kit.lint import read_answer, read_answers
@@ -69,6 +70,7 @@ class TestReactor:
         rounds.reactor.add(ann.served, EVENT_READ, lambda ready: replace(bob))
         rounds.reactor.add(bob.served, EVENT_READ, lambda ready: replace(ann))
         rounds.turn()
+        assert len(rounds.dropped) == 1, "the first callback removed the other socket: nothing calls it again"
         assert late.reports == [], "it got the number of a socket that was ready, and is not ready itself"
 
     @pytest.mark.parametrize("timeout", [None, 0, 1.5])
@@ -110,6 +112,11 @@ class TestAcceptor:
         lack = OSError(errno.EMFILE, "too many open files")
         taken = rounds.take_in(Acceptor, ann, lack, bob, cy, events=events)
         assert len(taken) == due, "at the first event accept raised EMFILE; at the next there may be room"
+
+    def test_error_of_on_connection_goes_on_to_the_caller(self, rounds):
+        lack = OSError(errno.EMFILE, "too many open files")
+        with must_raise(OSError, "on_connection raised it, and not accept: it is not one to pass over"):
+            rounds.take_in(Acceptor, rounds.client().served, on_connection_raises=lack)
 
 
 class TestConnection(ServerRules):

@@ -10,12 +10,14 @@ from dojo.kit.sockets import complain
 
 @contextmanager
 def must_raise(error: type[BaseException], cause: str) -> Iterator[None]:
-    """Like pytest.raises, with a sentence about what it means when nothing is raised."""
+    """Like pytest.raises, with a sentence about what it means when nothing, or another OSError, is raised."""
     __tracebackhide__ = True
     try:
         yield
     except error:
         return
+    except OSError as other:
+        complain(f"{error.__name__} was due, and it raised {_told(other)}: {cause}")
     complain(f"{error.__name__} was due and was not raised: {cause}")
 
 
@@ -26,5 +28,8 @@ def must_not_raise(error: type[BaseException], cause: str) -> Iterator[None]:
     try:
         yield
     except error as raised:
-        text = f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__
-        complain(f"it raised {text}: {cause}")
+        complain(f"it raised {_told(raised)}: {cause}")
+
+
+def _told(raised: BaseException) -> str:
+    return f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__

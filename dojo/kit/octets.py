@@ -29,6 +29,11 @@ def status_of(call: Callable[..., Any], *args: object) -> Any:
         return refusal.status
 
 
+def short(text: str) -> str:
+    """Return text as a test's id: in ASCII, and how many digits it has where they are many."""
+    return ascii(text) if len(text) < 9 else f"{len(text)}-digits"
+
+
 # Header lines that are not fields, and why.
 NO_FIELDS = {
     "no colon": (b"kata", "a field has a colon"),
@@ -43,9 +48,35 @@ NO_FIELDS = {
 }
 NO_LENGTHS = ["", "five", "-1", "+5", "1_0", " 5", "0x5", "5.0", "5, 6", "\xb2", "\u0665", "5\n", "9" * 5000]
 NO_SIZES = ["", "x", "-1", "+1", "0x1", "1_0", " 1", "\xb2", "1 1", "0" * 16, ";x"]
-HOSTS = {"empty": "", "name": "a.b-c_d", "IPv4": "127.0.0.1:80", "IPv6": "[::1]:80"}
-# HTTP/1.?, the Connection field, and whether the connection is kept.
-CONNECTIONS = [(1, "x", True), (1, "x, Close", False), (0, "x", False), (0, "Keep-Alive", True)]
+HOSTS = {"empty": "", "name": "a.b-c_d", "signs": "~%!$&'()*+;=", "IPv4": "127.0.0.1:80"}
+HOSTS |= {"IPv6": "[::1]:80", "empty port": "kata:"}
+# Requests of a version and with a Connection field, and whether the connection is kept.
+CONNECTIONS = {
+    f"1.{minor}, {options}": (message(f"Connection: {options}", line=f"GET / HTTP/1.{minor}"), kept)
+    for minor, options, kept in [
+        (1, "x", True),
+        (1, "x, Close", False),
+        (0, "x", False),
+        (0, "Keep-Alive", True),
+    ]
+}
+# Requests with a target in absolute form, and the target that the app sees.
+ABSOLUTE = {
+    f"{scheme}://a:8{rest}": (message(line=f"GET {scheme}://a:8{rest} HTTP/1.1"), target)
+    for scheme, rest, target in [
+        ("http", "/b?c", "/b?c"),
+        ("HTTP", "/b?c", "/b?c"),
+        ("http", "?c", "/?c"),
+        ("https", "", "/"),
+    ]
+}
+# Chunked bodies that are not all there.
+UNENDED = {
+    "size": b"5",
+    "chunk": b"5\r\nhel",
+    "no size": b"5\r\nhello\r\n",
+    "last line": b"5\r\nhello\r\n0\r\n",
+}
 # Pairs that make no header, because of the name or of the value.
 NO_HEADERS = [("X\r\nY", "a"), ("X y", "a"), ("X:y", "a"), ("\xe9", "a"), ("", "a")]
 NO_HEADERS += [("X", "a\r\nSet-Cookie: b"), ("X", "a\rb"), ("X", "a\nb"), ("X", "a\0b"), ("X", "\u20ac")]
@@ -68,6 +99,42 @@ NO_REQUESTS = {
         for target in ["*", "a", "ftp://a/", "http:///b", "http://u@a/", "http://[::1", "http://[x]/"]
     },
 }
+
+
+# Requests with a body, the body, and what it shows.
+POST = message("Content-Length: 5", line="POST /p HTTP/1.1", body=b"\r\n\r\n!")
+CHUNKS = message(CHUNKED, line="POST /p HTTP/1.1", body=b"4\r\n\r\n\r\n\r\n1\r\n!\r\n0\r\n\r\n")
+CUT_OFF = {"line": POST[:3], "fields": POST[:25], "head": POST[:-6], "body": POST[:-1]}
+BODIES = {
+    "octets": (
+        message("Content-Length: 2", body="é".encode()),
+        "é".encode(),
+        "é is one character, two octets",
+    ),
+    "chunks": (message(CHUNKED, body=b"2\r\nhi\r\n0\r\n\r\n"), b"hi", "chunked is understood (section 7.1)"),
+}
+# Requests of which the one who sent them may have seen another end than we do.
+DOUBTFUL = {
+    "both": message("Content-Length: 5", CHUNKED, body=b"2\r\nhi\r\n0\r\n\r\n"),
+    "1.0": message("Connection: keep-alive", CHUNKED, line="GET / HTTP/1.0", body=b"2\r\nhi\r\n0\r\n\r\n"),
+}
+
+
+def longest(line: int, head: int) -> dict[str, bytes]:
+    """Return requests that are as long as these limits allow."""
+    return {
+        "line": message(line=f"GET /{'a' * (line - len('GET / HTTP/1.1'))} HTTP/1.1"),
+        "fields": message("X: " + "a" * (head - len("Host: kata\r\nX: \r\n"))),
+    }
+
+
+def too_long_chunked(line: int, head: int) -> dict[str, tuple[bytes, int]]:
+    """Return chunked bodies that are over one of these limits, each with the status of its refusal."""
+    return {
+        "size line": (b"1;" + b"x" * line + b"\r\na\r\n0\r\n\r\n", 400),
+        "trailer": (b"0\r\nX: " + b"a" * head + b"\r\n\r\n", 431),
+        "trailers": (b"0\r\n" + (b"X: " + b"a" * 997 + b"\r\n") * (head // 1_000 + 1) + b"\r\n", 431),
+    }
 
 
 def too_long(line: int, head: int, body: int) -> dict[str, tuple[bytes, int]]:

@@ -77,11 +77,23 @@ class Rounds:
         self.reactor.add(client.served, events, client.reports.append)
         return client
 
-    def take_in(self, acceptor: Any, *arrivals: socket.socket | OSError, events: int = 1) -> list[Any]:
+    def take_in(
+        self,
+        acceptor: Any,
+        *arrivals: socket.socket | OSError,
+        events: int = 1,
+        on_connection_raises: Exception | None = None,
+    ) -> list[Any]:
         """Return what acceptor(reactor, listener, on_connection) hands on when these arrive."""
         taken: list[Any] = []
+
+        def on_connection(sock: Any) -> None:
+            taken.append(sock)
+            if on_connection_raises is not None:
+                raise on_connection_raises
+
         with Arrivals(*arrivals) as listener:
-            acceptor(self.reactor, listener, taken.append)
+            acceptor(self.reactor, listener, on_connection)
             for _ in range(events):
                 self.turn()
         return taken

@@ -150,6 +150,11 @@ def nothing_for(seconds: float) -> Callable[[], Iterable[Report]]:
     return wait
 
 
+def ctrl_c() -> Iterable[Report]:
+    """Be a round in which somebody at the keyboard has had enough."""
+    raise KeyboardInterrupt
+
+
 def readable(fileobj: FileDescriptorLike) -> bool:
     """Would a selector that watches fileobj for reading return at once?"""
     with selectors.DefaultSelector() as selector:

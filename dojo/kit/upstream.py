@@ -1,4 +1,4 @@
-"""Upstreams that follow a script: in memory, for one stream, and on the loopback, for many.
+"""Upstreams on the loopback that follow a script.
 
 A script is a list of pieces: octets are sent as they are, a number is so many seconds
 of silence (virtual ones, where the loop's time is), HOLD waits for all the other calls.
@@ -6,12 +6,10 @@ of silence (virtual ones, where the loop's time is), HOLD waits for all the othe
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -21,52 +19,6 @@ from dojo.kit.fence import Fence
 HOLD = "hold"  # until nothing more can arrive; then those held are answered one at a time, the last one first
 QUIET = 40  # turns of the loop in which nobody moves, until it is believed that nobody will
 Piece: TypeAlias = bytes | float | str
-
-
-class MemoryStream:
-    """A stream that keeps what it is sent, and gives out its pieces.
-
-    Behind the last piece comes its end: end=anyio.EndOfStream is raised, end=b"" is returned. With
-    end=None the stream stays open, and to ask for more is an error. `pause` is awaited in
-    every send and receive; anyio's checkpoint, where nothing else is given.
-    """
-
-    def __init__(
-        self,
-        *pieces: bytes,
-        end: type[Exception] | bytes | None = None,
-        pause: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint,
-    ) -> None:
-        self.sent = b""
-        self._pieces = [piece for piece in pieces if piece]
-        self._end, self._pause, self._ended = end, pause, False
-
-    async def send(self, data: bytes) -> None:
-        await self._pause()
-        self.sent += data
-
-    async def receive(self, max_bytes: int = 65_536) -> bytes:
-        if self._ended:
-            raise AssertionError(
-                "receive() was called again after the end of the stream: nothing comes any more"
-            )
-        if not self.sent:
-            raise AssertionError("receive() was called before send(): nobody answers what was not asked")
-        if not self._pieces and self._end is None:
-            raise AssertionError(
-                "receive() was called although the whole response had come: "
-                "on a connection that is kept open, that is waiting for ever"
-            )
-        await self._pause()
-        if not self._pieces:
-            self._ended = True
-            if isinstance(self._end, bytes):
-                return self._end
-            assert self._end is not None
-            raise self._end
-        piece, rest = self._pieces[0][:max_bytes], self._pieces[0][max_bytes:]
-        self._pieces[:1] = [rest] if rest else []
-        return piece
 
 
 class Call:
@@ -230,42 +182,11 @@ async def upstream(scripts: Mapping[str, Iterable[Piece]] | Iterable[Piece]) -> 
         server.close()
 
 
-@asynccontextmanager
-async def slow_names(seconds: float) -> AsyncIterator[None]:
-    """Let every look-up of a name in this loop take so long, and then fail."""
-
-    async def getaddrinfo(*args: object, **kwargs: object) -> list[object]:
-        await anyio.sleep(seconds)
-        raise socket.gaierror(socket.EAI_NONAME, f"nobody knows a name after {seconds} seconds")
-
+async def timed(call: Awaitable[object]) -> tuple[str, float]:
+    """Say what comes of the call, "TimeoutError" or what else it returns, and after how many seconds."""
+    start = anyio.current_time()
     try:
-        loop: Any = asyncio.get_running_loop()
-    except RuntimeError:
-        import trio
-
-        resolver: Any = SimpleNamespace(getaddrinfo=getaddrinfo)
-        before = trio.socket.set_custom_hostname_resolver(resolver)
-        try:
-            yield
-        finally:
-            trio.socket.set_custom_hostname_resolver(before)
-    else:
-        loop.getaddrinfo = getaddrinfo
-        try:
-            yield
-        finally:
-            del loop.getaddrinfo
-
-
-@contextmanager
-def nobody_listens() -> Iterator[str]:
-    """Give the URL of a port that is taken, and where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
-
-
-def ok(body: bytes, *headers: str) -> bytes:
-    """A response with this body, as a server sends it."""
-    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
+        outcome = type(await call).__name__
+    except TimeoutError as late:
+        outcome = type(late).__name__
+    return outcome, anyio.current_time() - start
