@@ -22,23 +22,26 @@ FOLDERS = [str(ROOT / "katas"), str(ROOT / "solutions"), str(ROOT / "dojo" / "te
 """Where the code is that is on trial."""
 
 TESTS = str(ROOT / "tests")
-MOST = 12  # suspended coroutines shown; a thousand parked clients look alike
+MOST = 12  # paragraphs shown; a thousand parked clients look alike
+MACHINERY = 2  # the rank of a stack in which nothing is a learner's or a test's
 
 
 def describe(threads: Iterable[threading.Thread]) -> str:
-    """A paragraph for each of threads and each suspended coroutine: its file, line and source."""
+    """A paragraph for each of threads and each suspended coroutine: its file, line and source.
+
+    Those that stand in a kata come first; machinery alone is shown where there is nothing else.
+    """
     frames = sys._current_frames()
-    lines = []
+    found: list[tuple[int, list[str]]] = []
     for thread in threads:
         if thread.ident in frames:
             stack = list(_outward(frames[thread.ident]))
-            lines += _paragraph(f"thread {thread.name}", stack, _call_of(stack[0]))
-    suspended = list(_suspended())
-    for name, stack, state in suspended[:MOST]:
-        lines += _paragraph(name, stack, state)
-    if len(suspended) > MOST:
-        lines.append(f"... and {len(suspended) - MOST} more coroutines")
-    return "\n".join(lines)
+            found.append(_paragraph(f"thread {thread.name}", stack, _call_of(stack[0])))
+    found += [_paragraph(*suspended) for suspended in _suspended()]
+    found.sort(key=lambda ranked: ranked[0])
+    shown = [lines for rank, lines in found if rank < MACHINERY or found[0][0] == MACHINERY]
+    left = [f"... and {len(shown) - MOST} more"] if len(shown) > MOST else []
+    return "\n".join([*(line for lines in shown[:MOST] for line in lines), *left])
 
 
 def shown_path(filename: str) -> str:
@@ -58,18 +61,19 @@ def _outward(frame: types.FrameType | None) -> Iterator[types.FrameType]:
         frame = frame.f_back
 
 
-def _paragraph(name: str, stack: list[types.FrameType], state: str) -> list[str]:
-    """The outermost and innermost line that the learner (or else a test) wrote; the rest is machinery."""
+def _paragraph(name: str, stack: list[types.FrameType], state: str) -> tuple[int, list[str]]:
+    """The outermost and innermost line that the learner (or else a test) wrote, and whose they are."""
     lines = [f"{name} {state}"]
-    for folders in (tuple(FOLDERS), TESTS, ""):
-        shown = [frame for frame in stack if frame.f_code.co_filename.startswith(folders)]
-        for frame in [*shown[1:][-1:], *shown[:1]]:  # where it came in, and how deep it got
+    whose: list[tuple[str, ...]] = [tuple(FOLDERS), (TESTS,), ("",)]
+    for rank, folders in enumerate(whose):
+        ours = [frame for frame in stack if frame.f_code.co_filename.startswith(folders)]
+        for frame in [*ours[1:][-1:], *ours[:1]]:  # where it came in, and how deep it got
             filename, line = frame.f_code.co_filename, frame.f_lineno or frame.f_code.co_firstlineno
             lines.append(f"    {shown_path(filename)}:{line} in {frame.f_code.co_name}")
             lines.append(f"        {linecache.getline(filename, line).strip()}")
-        if shown:
-            break
-    return lines
+        if ours:
+            return rank, lines
+    return MACHINERY, lines
 
 
 def _call_of(frame: types.FrameType) -> str:

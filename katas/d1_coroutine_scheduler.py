@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
-
-# What a task yields. It is called with the scheduler and the task, which is parked by then, and leaves
-# the task with somebody who will wake it: scheduler.ready(task), now or later.
+# What a task yields: trap(scheduler, task) leaves the task, parked by then, with somebody who will wake it.
 Trap: TypeAlias = Callable[["Scheduler", "Task[Any]"], object]
 
 
@@ -21,10 +19,7 @@ def suspend(trap: Trap) -> Generator[Trap, Any, Any]:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Task(Generic[T]):
-    """Carry one coroutine from trap to trap, and keep its result or exception.
-
-    str(task) is the coroutine's name; repr(task) has the name and the state in it.
-    """
+    """Carry one coroutine from trap to trap, and keep its result or exception."""
 
     coroutine: Coroutine[Any, Any, T]
     state: str = "ready"  # "ready", "running", "parked" or "finished"
@@ -38,35 +33,32 @@ class Task(Generic[T]):
     def step(self, scheduler: "Scheduler") -> None:
         """Throw error into the coroutine, or send answer; call the trap that it yields, or keep how it ends.
 
-        What a trap raises, and a TypeError that shows what was yielded and is no trap,
-        is thrown in by the next step. KeyboardInterrupt and SystemExit are kept and go on.
+        What a trap raises, or a TypeError that shows what is no trap, is thrown in by the next step.
+        At its end joiners that still wait for it are woken; KeyboardInterrupt and SystemExit go on.
         """
         raise NotImplementedError
 
     def __str__(self) -> str:
-        raise NotImplementedError
+        return str(getattr(self.coroutine, "__name__", self.coroutine))
 
     def __repr__(self) -> str:
-        raise NotImplementedError
+        return f"<Task {self} {self.state}>"
 
 
 class Scheduler:
     """Run tasks in laps: all that are ready when a lap begins take one step each, in turn."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, idle: Callable[[float], object] = time.sleep
-    ) -> None:
+        self, clock: Callable[[], float] = time.monotonic, idle: Callable[[float], Any] = time.sleep
+    ):
         self.clock, self.idle = clock, idle
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Make a task of coroutine, at the end of the ready queue. TypeError for a function not called."""
+        """Put a task of coroutine (of what suspend returns, too) at the end of the ready queue; return it."""
         raise NotImplementedError
 
     def ready(self, task: Task[Any], answer: Any = None, error: BaseException | None = None) -> None:
-        """Put a parked task at the end of the ready queue: its await returns answer or raises error.
-
-        Whatever else was to wake it from this wait is forgotten. A task that is not parked is left alone.
-        """
+        """Put a parked task at the end of the ready queue: its await returns answer or raises error."""
         raise NotImplementedError
 
     def wake_at(self, deadline: float, task: Task[Any]) -> None:
@@ -78,24 +70,16 @@ class Scheduler:
         raise NotImplementedError
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Spawn coroutine, run laps until it has finished, return its result or raise its exception.
-
-        Then nobody takes a step any more: the other coroutines are closed. A gap is passed by one
-        idle(gap); where it is endless, RuntimeError says "a waits for b" of all that are parked.
-        Exceptions nobody joined come in an ExceptionGroup, or as notes on what run raises anyway.
-        """
+        """Run laps until coroutine has finished, close the others; return its result or raise its exception."""
         raise NotImplementedError
 
 
 async def join(task: Task[T]) -> T:
-    """Return the task's result or raise its exception: when it has finished, or at once if it has.
-
-    Any number of tasks may join it; they are woken in the order in which they came.
-    """
+    """Return the task's result or raise its exception: when it has finished, or at once if it has."""
     raise NotImplementedError
 
 
 @types.coroutine
 def sleep(seconds: float) -> Generator[Trap, None, None]:
-    """Stand still for so many seconds of the clock, from now on; 0 or less just lets the others go first."""
+    """Stand still for so many seconds from now; 0 or less: just go to the end of the ready queue."""
     raise NotImplementedError

@@ -10,9 +10,7 @@ from itertools import count
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
-
-# What a task yields. It is called with the scheduler and the task, which is parked by then, and leaves
-# the task with somebody who will wake it: scheduler.ready(task), now or later.
+# What a task yields: trap(scheduler, task) leaves the task, parked by then, with somebody who will wake it.
 Trap: TypeAlias = Callable[["Scheduler", "Task[Any]"], object]
 
 
@@ -24,10 +22,7 @@ def suspend(trap: Trap) -> Generator[Trap, Any, Any]:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Task(Generic[T]):
-    """Carry one coroutine from trap to trap, and keep its result or exception.
-
-    str(task) is the coroutine's name; repr(task) has the name and the state in it.
-    """
+    """Carry one coroutine from trap to trap, and keep its result or exception."""
 
     coroutine: Coroutine[Any, Any, T]
     state: str = "ready"  # "ready", "running", "parked" or "finished"
@@ -41,8 +36,8 @@ class Task(Generic[T]):
     def step(self, scheduler: "Scheduler") -> None:
         """Throw error into the coroutine, or send answer; call the trap that it yields, or keep how it ends.
 
-        What a trap raises, and a TypeError that shows what was yielded and is no trap,
-        is thrown in by the next step. KeyboardInterrupt and SystemExit are kept and go on.
+        What a trap raises, or a TypeError that shows what is no trap, is thrown in by the next step.
+        At its end joiners that still wait for it are woken; KeyboardInterrupt and SystemExit go on.
         """
         self.state = "running"
         try:
@@ -59,31 +54,29 @@ class Task(Generic[T]):
             try:
                 trap(scheduler, self)
             except Exception as error:  # asking callable() before would cost every switch
-                not_a_trap = TypeError(f"{self} yielded {trap!r}, which is not a trap")
-                scheduler.ready(self)
-                self.error = error if callable(trap) else not_a_trap
+                scheduler.ready(self)  # it may have done that itself: so the error is set afterwards
+                self.error = error if callable(trap) else TypeError(f"{self} yielded {trap!r}: no trap")
             return
-
         self.state = "finished"
         for joiner in self.joiners or ():
             if joiner.waits_for is self:  # and was not woken by somebody else
                 scheduler.ready(joiner)
-        if self.exception is not None and isinstance(self.exception, (KeyboardInterrupt, SystemExit)):
+        if isinstance(self.exception, (KeyboardInterrupt, SystemExit)):
             raise self.exception
 
     def __str__(self) -> str:
         return str(getattr(self.coroutine, "__name__", self.coroutine))
 
     def __repr__(self) -> str:
-        return f"<Task {self} {self.state}{f', waits for {self.waits_for}' if self.waits_for else ''}>"
+        return f"<Task {self} {self.state}>"
 
 
 class Scheduler:
     """Run tasks in laps: all that are ready when a lap begins take one step each, in turn."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, idle: Callable[[float], object] = time.sleep
-    ) -> None:
+        self, clock: Callable[[], float] = time.monotonic, idle: Callable[[float], Any] = time.sleep
+    ):
         self.clock, self.idle = clock, idle
         self._ready: deque[Task[Any]] = deque()
         # Tasks cannot be compared: a number between deadline and task settles ties, first come first.
@@ -93,7 +86,7 @@ class Scheduler:
         self._tasks: dict[Task[Any], None] = {}
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Make a task of coroutine, at the end of the ready queue. TypeError for a function not called."""
+        """Put a task of coroutine (of what suspend returns, too) at the end of the ready queue; return it."""
         if callable(coroutine):
             raise TypeError(f"{coroutine!r} is not a coroutine: call it")
         task = Task(coroutine)
@@ -102,10 +95,7 @@ class Scheduler:
         return task
 
     def ready(self, task: Task[Any], answer: Any = None, error: BaseException | None = None) -> None:
-        """Put a parked task at the end of the ready queue: its await returns answer or raises error.
-
-        Whatever else was to wake it from this wait is forgotten. A task that is not parked is left alone.
-        """
+        """Put a parked task at the end of the ready queue: its await returns answer or raises error."""
         if task.state == "parked":
             task.state, task.answer, task.error = "ready", answer, error
             task.waits_for = None  # whoever finds this changed leaves the task alone
@@ -119,22 +109,20 @@ class Scheduler:
     def gap(self) -> float | None:
         """Return the seconds until there is something to do: 0 while a task is ready, None for never."""
         if self._ready:
-            return 0.0
+            return 0
         while self._timers and self._timers[0][2].waits_for != self._timers[0][0]:
             heappop(self._timers)  # somebody else has woken it
-        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+        return max(0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Spawn coroutine, run laps until it has finished, return its result or raise its exception.
-
-        Then nobody takes a step any more: the other coroutines are closed. A gap is passed by one
-        idle(gap); where it is endless, RuntimeError says "a waits for b" of all that are parked.
-        Exceptions nobody joined come in an ExceptionGroup, or as notes on what run raises anyway.
-        """
+        """Run laps until coroutine has finished, close the others; return its result or raise its exception."""
         main = self.spawn(coroutine)
         main.joiners = []  # run asks how it ended
         try:
-            self._run_laps(main)
+            while main.state != "finished":
+                if self._timers or not self._ready:  # timers in every lap, however busy the others are
+                    self._wait()
+                self._lap(main)
             if main.exception is not None:
                 raise main.exception
         except BaseException as error:
@@ -145,78 +133,64 @@ class Scheduler:
             raise BaseExceptionGroup("tasks that nobody joined", failures)
         return main.result
 
-    def _run_laps(self, main: Task[Any]) -> None:
-        while main.state != "finished":
-            if not self._ready:
-                if (gap := self.gap()) is None:
-                    parked = [
-                        f"{task} waits for {task.waits_for}" for task in self._tasks if task.state == "parked"
-                    ]
-                    raise RuntimeError(f"deadlock: {', '.join(parked)}")
-                if gap > 0:
-                    self.idle(gap)
-            if self._timers:  # in every lap, however busy the others are
-                now = self.clock()
-                while self._timers and self._timers[0][0] <= now:
-                    deadline, _, task = heappop(self._timers)
-                    if task.waits_for == deadline:
-                        self.ready(task)
-            for _ in range(len(self._ready)):
-                task = self._ready.popleft()
-                task.step(self)
-                if task.state == "finished":
-                    if task.exception is None or task.joiners is not None:
-                        del self._tasks[task]
-                    if task is main:
-                        return
+    def _wait(self) -> None:
+        if (gap := self.gap()) is None:
+            parked = [f"{task} waits for {task.waits_for}" for task in self._tasks if task.state == "parked"]
+            raise RuntimeError(f"deadlock: {', '.join(parked)}")
+        if gap > 0:
+            self.idle(gap)
+        now = self.clock()
+        while self._timers and self._timers[0][0] <= now:
+            deadline, _, task = heappop(self._timers)
+            if task.waits_for == deadline:
+                self.ready(task)
+
+    def _lap(self, main: Task[Any]) -> None:
+        for _ in range(len(self._ready)):
+            task = self._ready.popleft()
+            task.step(self)
+            if task.state == "finished":
+                if task.exception is None or task.joiners is not None:
+                    del self._tasks[task]
+                if task is main:
+                    return
 
     def _close_all(self) -> list[BaseException]:
         """Close all that is left, the newest first; return the exceptions that nobody asked for."""
         unheard = []
         while self._tasks:  # a cleanup may spawn one more
             task, _ = self._tasks.popitem()
-            if task.state != "finished":
-                task.state = "finished"
-                try:
+            try:
+                if task.state != "finished":
+                    task.state = "finished"
                     task.coroutine.close()
-                except BaseException as error:  # the others are closed all the same
-                    task.exception, task.joiners = error, None
-            if task.exception is not None and task.joiners is None:
-                unheard.append(task.exception)
+                elif task.exception is not None and task.joiners is None:
+                    unheard.append(task.exception)
+            except BaseException as error:  # the others are closed all the same
+                unheard.append(error)
         self._ready.clear()
         self._timers.clear()
         return unheard
 
 
 async def join(task: Task[T]) -> T:
-    """Return the task's result or raise its exception: when it has finished, or at once if it has.
-
-    Any number of tasks may join it; they are woken in the order in which they came.
-    """
-    if task.joiners is None:
-        task.joiners = []
+    """Return the task's result or raise its exception: when it has finished, or at once if it has."""
+    joiners = task.joiners = task.joiners or []  # from now on its failure is the joiners' affair
     if task.state != "finished":
-        await suspend(_park_with(task, task.joiners))
+
+        def park(_: Scheduler, joiner: Task[Any]) -> None:
+            joiner.waits_for = task
+            joiners.append(joiner)
+
+        await suspend(park)
     if task.exception is not None:
         raise task.exception
     return task.result
 
 
-def _park_with(task: Task[Any], joiners: list[Task[Any]]) -> Trap:
-    def park(_: Scheduler, joiner: Task[Any]) -> None:
-        joiner.waits_for = task
-        joiners.append(joiner)
-
-    return park
-
-
 @types.coroutine
 def sleep(seconds: float) -> Generator[Trap, None, None]:
-    """Stand still for so many seconds of the clock, from now on; 0 or less just lets the others go first."""
+    """Stand still for so many seconds from now; 0 or less: just go to the end of the ready queue."""
     # An async def around suspend() reads as well, and Python would warn of one that nobody awaits;
     # but this stands below nearly every switch, and makes it a quarter quicker.
-    yield Scheduler.ready if seconds <= 0 else _alarm(seconds)
-
-
-def _alarm(seconds: float) -> Trap:
-    return lambda scheduler, task: scheduler.wake_at(scheduler.clock() + seconds, task)
+    yield Scheduler.ready if seconds <= 0 else lambda s, task: s.wake_at(s.clock() + seconds, task)

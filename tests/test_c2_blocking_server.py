@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, request
+from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, must_answer, request
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import Client, ask, ask_half_closed, reset
 from dojo.kit.serving import Listener, ScriptedListener, no_thread_left, running
@@ -64,14 +64,16 @@ class TestServeConnection(ServerRules):
             return bytes(client.taken)
 
     def test_no_cut_of_the_input_makes_a_difference(self):
-        octets = GET + request("POST /", "Content-Length: 5", body=b"Hello") + LAST
+        sent = GET + request("POST /", "Content-Length: 5", body=b"Hello") + LAST
+        due = [("/", b""), ("/", b"Hello"), ("/last", b"")]
 
-        def targets_and_bodies(pieces):
+        def seen_by_app(pieces):
             seen = []
             self.serve(noting(seen, lambda request: (request.target, request.body)), *pieces)
             return seen
 
-        assert every_cut(octets, targets_and_bodies) == [("/", b""), ("/", b"Hello"), ("/last", b"")]
+        assert seen_by_app([sent]) == due, "three requests came in one piece: target and body of each"
+        every_cut(sent, seen_by_app)
 
     def test_large_answer_is_sent_to_the_last_octet(self):
         with Scripted(LAST, at_most=1_000) as client:
@@ -79,12 +81,15 @@ class TestServeConnection(ServerRules):
             assert client.taken.count(b"a" * 1_000) == 9, "a send took 1000 octets, and the rest was not sent"
 
     def test_fault_in_a_head_is_answered_without_content(self):
-        answer = read_answer(self.serve(hello, b"HEAD / HTTP/1.1\r\n\r\n"), "HEAD")
+        with must_answer(400, "this request has no Host"):
+            answer = read_answer(self.serve(hello, b"HEAD / HTTP/1.1\r\n\r\n"), "HEAD")
         assert answer.status == 400, "this request has no Host"
 
     def test_answer_that_cannot_be_written_becomes_500(self):
-        answer = read_answer(self.serve(lambda request: Response(200, {"X": "a\r\nb"}), GET))
-        assert answer.status == 500, "write_response refuses this header, and the client waits for an answer"
+        cause = "write_response refuses this header, and the client waits for an answer"
+        with must_answer(500, cause):
+            answer = read_answer(self.serve(lambda request: Response(200, {"X": "a\r\nb"}), GET))
+        assert answer.status == 500, cause
 
     # Clients who are gone
 
@@ -116,8 +121,9 @@ class TestServeConnection(ServerRules):
             client.say(octets)
             client.half_close()
             sock, _ = listener.accept()
-            wait_for_input(sock, len(octets))
-            serve_connection(Sipping(sock, at_most=1_000), hello)
+            with Sipping(sock, at_most=1_000) as served:
+                wait_for_input(served, len(octets))
+                serve_connection(served, hello)
             assert read_answer(client.read_to_end()).body == HELLO
 
     def test_client_who_waits_for_the_end_is_told(self):
@@ -143,29 +149,33 @@ class TestServeConnection(ServerRules):
 
 class TestServe:
     def test_closed_listener_is_the_end(self):
-        assert serve(ScriptedListener(), hello) is None
+        with ScriptedListener() as listener:
+            assert serve(listener, hello) is None
 
     def test_clients_are_served_one_after_the_other(self):
         clients = [Scripted(request("GET /a1") + request("GET /a2")), Scripted(request("GET /b"))]
         targets = []
-        serve(ScriptedListener(*clients), noting(targets, lambda request: request.target))
+        with ScriptedListener(*clients) as listener:
+            serve(listener, noting(targets, lambda request: request.target))
         assert targets == ["/a1", "/a2", "/b"]
 
     def test_app_is_called_in_the_calling_thread(self):
         threads = []
-        with no_thread_left():
-            serve(ScriptedListener(Scripted(GET)), noting(threads, lambda _: threading.current_thread()))
+        with ScriptedListener(Scripted(GET)) as listener, no_thread_left():
+            serve(listener, noting(threads, lambda _: threading.current_thread()))
         assert threads == [threading.current_thread()], "one client at a time needs one thread"
 
     def test_aborted_connection_is_not_the_end(self):
         client = Scripted(LAST)
-        serve(ScriptedListener(ConnectionAbortedError(), client), hello)
+        with ScriptedListener(ConnectionAbortedError(), client) as listener:
+            serve(listener, hello)
         assert HELLO in client.taken, f"one client left the queue, and the next got {bytes(client.taken)!r}"
 
     @pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
     def test_bad_client_harms_nobody(self, gone):
         client = Scripted(LAST)
-        serve(ScriptedListener(gone(), client), hello)
+        with ScriptedListener(gone(), client) as listener:
+            serve(listener, hello)
         assert HELLO in client.taken, f"the next client got {bytes(client.taken)!r}"
 
     def test_every_client_gets_hello_over_tcp(self):
@@ -209,22 +219,20 @@ class TestServeInThreads:
 
     def test_each_client_has_a_thread_of_its_own(self):
         threads = []
-        with no_thread_left():
-            clients = Scripted(GET + GET), Scripted(LAST)
-            serve_in_threads(
-                ScriptedListener(*clients), noting(threads, lambda _: threading.current_thread())
-            )
+        with ScriptedListener(Scripted(GET + GET), Scripted(LAST)) as listener, no_thread_left():
+            serve_in_threads(listener, noting(threads, lambda _: threading.current_thread()))
         assert len(set(threads)) == 2, "two clients, one with two requests, are two threads"
 
     def test_threads_of_clients_are_daemons(self):
         threads = []
-        arguments = ScriptedListener(Scripted(LAST)), noting(threads, lambda _: threading.current_thread())
-        with no_thread_left():  # a daemon's threads are daemons; the test itself may run in one
+        with ScriptedListener(Scripted(LAST)) as listener, no_thread_left():
+            arguments = listener, noting(threads, lambda _: threading.current_thread())
+            # A daemon's threads are daemons, and the test itself may run in one.
             threading.Thread(target=serve_in_threads, args=arguments, daemon=False).start()
         assert [thread.daemon for thread in threads] == [True], "a silent client keeps the program alive"
 
     def test_aborted_connection_is_not_the_end(self):
         client = Scripted(LAST)
-        with no_thread_left():
-            serve_in_threads(ScriptedListener(ConnectionAbortedError(), client), hello)
+        with ScriptedListener(ConnectionAbortedError(), client) as listener, no_thread_left():
+            serve_in_threads(listener, hello)
         assert HELLO in client.taken, f"one client left the queue, and the next got {bytes(client.taken)!r}"

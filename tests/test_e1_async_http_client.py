@@ -109,15 +109,10 @@ class TestReadResponse:
         with pytest.raises(EOFError):
             read([octets])
 
-    @pytest.mark.parametrize("line", responses.NO_STATUS_LINES)
-    def test_other_protocols_are_an_error(self, line):
+    @pytest.mark.parametrize("octets", responses.MALFORMED.values(), ids=responses.MALFORMED)
+    def test_malformed_head_is_an_error(self, octets):
         with pytest.raises(ValueError):
-            read([f"{line}\r\nContent-Length: 0\r\n\r\n".encode()])
-
-    @pytest.mark.parametrize("field", responses.NO_FIELDS)
-    def test_malformed_field_is_an_error(self, field):
-        with pytest.raises(ValueError):
-            read([f"HTTP/1.1 200 OK\r\n{field}\r\n\r\n5\r\nHello\r\n0\r\n\r\n".encode()])
+            read([octets])
 
     @pytest.mark.parametrize("where", ["head", "length", "chunks", "end"])
     def test_response_over_the_limit_is_an_error(self, where):
@@ -143,14 +138,13 @@ class TestFetch:
     async def test_end_of_stream_may_end_the_body(self, end):
         assert (await fetch(MemoryStream(PLAIN + b"Hel", b"lo", end=end), ASK)).body == b"Hello"
 
-    @pytest.mark.parametrize("end", [b"", anyio.EndOfStream])
-    async def test_early_end_of_stream_is_an_error(self, end):
-        with pytest.raises(EOFError):
+    @pytest.mark.parametrize(
+        ("end", "due"),
+        [(b"", EOFError), (anyio.EndOfStream, EOFError), (anyio.BrokenResourceError,) * 2],
+    )
+    async def test_early_end_is_an_error_and_a_break_no_end(self, end, due):
+        with pytest.raises(due):
             await fetch(MemoryStream(ok(b"Hello")[:-2], end=end), ASK)
-
-    async def test_broken_stream_is_not_an_end(self):
-        with pytest.raises(anyio.BrokenResourceError):
-            await fetch(MemoryStream(PLAIN + b"Hel", end=anyio.BrokenResourceError), ASK)
 
     async def test_stream_can_be_used_again(self):
         stream = MemoryStream(ok(b"one"), ok(b"two"))
@@ -197,9 +191,7 @@ class TestGet:
 
     async def test_deadline_covers_connecting(self):
         async with slow_names(3600):
-            assert await timed(get(URL, timeout=5)) == ("TimeoutError", 5), (
-                "a name has to be looked up as well"
-            )
+            assert await timed(get(URL, timeout=5)) == ("TimeoutError", 5), "looking up a name counts too"
 
     async def test_cancelled_from_outside_is_not_a_timeout(self):
         async with upstream([3600]) as server:
@@ -243,9 +235,8 @@ class TestGetAll:
 
     async def test_failure_comes_out_as_itself(self):
         async with upstream([NO_HTTP]) as server:
-            with pytest.raises((ValueError, ExceptionGroup)) as failure:
+            with pytest.raises(ValueError):
                 await get_all([server.url()], limit=2)
-        assert not isinstance(failure.value, ExceptionGroup), f"a group came out: {failure.value!r}"
 
     async def test_first_failure_cancels_the_rest(self):
         async with upstream({"/1": [3600], "/2": [1, NO_HTTP], "/3": [3600]}) as server:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dojo.kit.split import deliver, enough
+
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -27,6 +29,11 @@ def status_of(call: Callable[..., Any], *args: object) -> Any:
         if not hasattr(refusal, "status"):
             raise
         return refusal.status
+
+
+def fed(parser: Callable[..., Any], raw: bytes, *args: object) -> Any:
+    """Return what parser(buffer, *args) makes of raw, complain when it asks for a chunk more."""
+    return deliver(parser(bytearray(), *args), enough(raw))
 
 
 def short(text: str) -> str:

@@ -28,11 +28,24 @@ EARLY_ENDS = {
     "chunks": CHUNKED + b"1\r\nH\r\n",
     "last-chunk": CHUNKED + b"0\r\n",
 }
-NO_STATUS_LINES = ["220 ready", "HTTP/2 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 200OK"]
-# Fields that leave open where the body ends, or where they end themselves.
-NO_FIELDS = [f"Content-Length: {length}" for length in ["+5", "5_0", "-1", "0x5", "5, 6", "five", ""]]
-NO_FIELDS += [f"Transfer-Encoding: {codings}" for codings in ["gzip", "gzip, chunked", "chunked, gzip"]]
-NO_FIELDS += ["Content-Length : 5", "no colon"]
+LENGTHS = ["+5", "5_0", "-1", "0x5", "5, 6", "five", ""]
+CODINGS = ["gzip", "gzip, chunked", "chunked, gzip"]
+# Heads that are not HTTP/1, not fields, or leave open where the body ends.
+MALFORMED = {
+    **{
+        line: f"{line}\r\nContent-Length: 0\r\n\r\n".encode()
+        for line in ["220 ready", "HTTP/2 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 200OK"]
+    },
+    **{
+        field: f"HTTP/1.1 200 OK\r\n{field}\r\n\r\n".encode() + b"5\r\nHello\r\n0\r\n\r\n"
+        for field in [
+            "no colon",
+            "Content-Length : 5",
+            *(f"Content-Length: {length}" for length in LENGTHS),
+            *(f"Transfer-Encoding: {codings}" for codings in CODINGS),
+        ]
+    },
+}
 
 
 def too_long(head: int, body: int) -> dict[str, list[bytes]]:

@@ -60,18 +60,32 @@ class Listener(socket.socket):
 
 
 class ScriptedListener(socket.socket):
-    """A listener whose accept hands out these sockets (or raises these), and then finds itself closed."""
+    """A listener whose accept hands out these sockets (or raises these), and then finds itself closed.
+
+    For a `with`, which closes it and all these sockets; one that was handed out and is still open
+    is a complaint.
+    """
 
     def __init__(self, *arrivals: socket.socket | OSError) -> None:
         super().__init__()
         self._arrivals = list(arrivals)
+        self._accepted: list[socket.socket] = []
         self._late = 0
+
+    def __exit__(self, *failure: object) -> None:
+        left = [sock for sock in self._accepted if sock.fileno() >= 0]
+        for sock in (*self._accepted, *self._arrivals, self):
+            if isinstance(sock, socket.socket):
+                sock.close()
+        if left and failure[0] is None:
+            complain(f"the server has come to its end and left connections open: {len(left)}")
 
     def accept(self) -> tuple[socket.socket, Any]:
         if self._arrivals:
             arrival = self._arrivals.pop(0)
             if isinstance(arrival, OSError):
                 raise arrival
+            self._accepted.append(arrival)
             return arrival, ("127.0.0.1", 49152)
         self._late += 1
         if self._late > GOODBYES:
@@ -171,6 +185,8 @@ def running(server: Any, app: Callable[[Any], Any], concurrent: bool = False) ->
     finally:
         threading.Thread.join = join  # type: ignore[method-assign]
         listener.abandon()
+        for sock in listener.left_open():
+            sock.close()
         listener.close()
 
 

@@ -187,5 +187,5 @@ class Scripted(Shy):
     def close(self) -> None:
         if self.fileno() >= 0:
             self.unread = sum(map(len, self._chunks))
-            self._theirs.close()
+        self._theirs.close()
         super().close()
