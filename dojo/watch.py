@@ -16,11 +16,14 @@ import watchfiles
 
 from dojo.house import House, Kata
 
+# Ctrl-C is for whoever runs: a spare that only waits is sent away by its parent.
 SPARE = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 import pytest, _pytest.assertion.rewrite, _pytest.fixtures, _pytest.terminal
 line = sys.stdin.readline()
 sys.stdin = open(json.loads(line)["stdin"]) if line else sys.exit()
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(pytest.main(json.loads(line)["args"]))
 """
 
