@@ -202,15 +202,15 @@ def _exit_is_an_error() -> Iterator[None]:
         os._exit = real
 
 
-def bound_memory(octets: int = 4 * 2**30) -> None:
+def bound_memory(octets: int = 2**31) -> None:
     """Make a MemoryError of an answer that asks for everything at once, where the system can."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if soft == resource.RLIM_INFINITY or soft > octets:
-        resource.setrlimit(resource.RLIMIT_AS, (octets, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (octets, hard))
 
 
 def leave_for_good(status: int) -> None:

@@ -160,15 +160,18 @@ class Dojo:
                     raise Broken(world.problem, pytrace=False)
                 pytest.skip("the kata cannot be imported")
             if step in self.hung and not proofs.is_proof(item):
-                pytest.fail(f"not tried, because {self.hung[step]} hangs", pytrace=False)
+                pytest.fail(f"not tried, because {self.hung[step]}", pytrace=False)
             within, earlier = proofs.limits_of(item, self.limits), set(threading.enumerate())
             try:
                 with world.entered():
                     limits.run(watched, within, f"of {item.name}")
                 leaks.threads_end(earlier, within.standing)
             except limits.GaveUpError as error:
-                self.hung[step] = item.name
+                self.hung[step] = f"{item.name} hangs"
                 raise Hang(str(error), pytrace=False) from None
+            except MemoryError:
+                self.hung[step] = f"{item.name} used up all memory"
+                raise
             finally:
                 asyncs.forget_runner()
 
@@ -192,6 +195,7 @@ class Dojo:
         scene = self.scene_of(item)
         report = yield
         report.kata_of = self.totals[class_of(item.nodeid)]
+        report.kata_position = item.stash.get(proofs.POSITION, 0)
         if call.excinfo is not None and report.failed:
             failure = failure_of(call.excinfo.value, scene)
             report.kata_kind, report.kata_text, report.kata_where = failure.kind, failure.text, failure.where

@@ -25,7 +25,7 @@ class Reporter:
         choose_for: Callable[[Kata], Callable[[Kata], Path]],
     ) -> None:
         self.house, self.progress, self.choose_for = house, progress, choose_for
-        self.failures: list[tuple[tuple[int, int, int, str], Next]] = []
+        self.failures: list[tuple[tuple[int, int, int], Next]] = []
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> object:
         if getattr(report, "kata_kind", "") == UNWRITTEN and report.failed:
@@ -50,8 +50,7 @@ class Reporter:
             order = (
                 list(self.house.katas).index(kata.stem),
                 kata.steps.index(step) if step else -1,
-                report.location[1] or 0,
-                report.nodeid,
+                getattr(report, "kata_position", 0),
             )
             kind, text = (
                 getattr(report, "kata_kind", "wrong"),

@@ -119,11 +119,20 @@ def _text(error: BaseException, frames: traceback.StackSummary, scene: Scene) ->
             return f"`{body}` should have raised {due} and {and_did}{_given(block, scene)}"
     if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
         test = statement.test
-        due = f", due was {_segment(source, test.comparators[0])}" if isinstance(test.ops[0], ast.Eq) else ""
-        return f"`{_segment(source, test.left)}` raised {said}{due}{_given(test, scene)}"
+        due = (
+            f", due was {_due(source, test.comparators[0], scene)}" if isinstance(test.ops[0], ast.Eq) else ""
+        )
+        return f"`{_segment(source, test.left)}` raised {said}{due}{_given(test.left, scene)}"
     if isinstance(statement, ast.Expr | ast.Assign | ast.Return | ast.Delete):
         return f"`{_segment(source, statement)}` raised {said}{_given(statement, scene)}"
     return said
+
+
+def _due(source: str, node: ast.expr, scene: Scene) -> str:
+    """What was due, where the code did not come so far as to be compared with it."""
+    if isinstance(node, ast.Name) and node.id in scene.parameters:
+        return shown(scene.parameters[node.id])
+    return _segment(source, node)
 
 
 def _given(node: ast.AST, scene: Scene) -> str:

@@ -38,9 +38,9 @@ class BadRequest(ValueError):  # noqa: N818
 def parse_headers(block: bytes) -> dict[str, str]:
     """Return the fields of a header block, names in lower case, no spaces or tabs around the values.
 
-    CRLF separates the lines and does not stand behind the last; an empty block gives {}. An octet is a Latin-1
-    character, ", " joins the values of a repeated name. Raises BadRequest(400) for a line that is not a field:
-    no colon, a name that is no token, CR or NUL in it. A bare LF ends a line or is a 400, as you like.
+    CRLF separates the lines and does not stand behind the last; an empty block gives {}. An octet is a
+    Latin-1 character, ", " joins the values of a repeated name. Raises BadRequest(400) for a line that is not
+    a field: no colon, a name that is no token, CR or NUL in it. A bare LF ends a line or is a 400: choose.
     """
     raise NotImplementedError
 

@@ -54,7 +54,7 @@ class Scheduler:
         self.clock, self.idle = clock, idle
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Put a task of coroutine (of what suspend returns, too) at the end of the ready queue; return it."""
+        """Queue a task for a coroutine, or for what suspend returns. TypeError for a function not called."""
         raise NotImplementedError
 
     def ready(self, task: Task[Any], answer: Any = None, error: BaseException | None = None) -> None:
@@ -70,7 +70,7 @@ class Scheduler:
         raise NotImplementedError
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run laps until coroutine has finished, close the others; return its result or raise its exception."""
+        """Run laps until coroutine has finished; close the others, return its result or raise its failure."""
         raise NotImplementedError
 
 

@@ -59,9 +59,9 @@ _date = lru_cache(maxsize=1)(partial(formatdate, usegmt=True))
 def parse_headers(block: bytes) -> dict[str, str]:
     """Return the fields of a header block, names in lower case, no spaces or tabs around the values.
 
-    CRLF separates the lines and does not stand behind the last; an empty block gives {}. An octet is a Latin-1
-    character, ", " joins the values of a repeated name. Raises BadRequest(400) for a line that is not a field:
-    no colon, a name that is no token, CR or NUL in it. A bare LF ends a line or is a 400, as you like.
+    CRLF separates the lines and does not stand behind the last; an empty block gives {}. An octet is a
+    Latin-1 character, ", " joins the values of a repeated name. Raises BadRequest(400) for a line that is not
+    a field: no colon, a name that is no token, CR or NUL in it. A bare LF ends a line or is a 400: choose.
     """
     headers: dict[str, str] = {}
     # str.splitlines() would break lines at ten more characters, strip() take more than " \t".

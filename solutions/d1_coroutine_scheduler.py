@@ -86,7 +86,7 @@ class Scheduler:
         self._tasks: dict[Task[Any], None] = {}
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
-        """Put a task of coroutine (of what suspend returns, too) at the end of the ready queue; return it."""
+        """Queue a task for a coroutine, or for what suspend returns. TypeError for a function not called."""
         if callable(coroutine):
             raise TypeError(f"{coroutine!r} is not a coroutine: call it")
         task = Task(coroutine)
@@ -115,7 +115,7 @@ class Scheduler:
         return max(0, self._timers[0][0] - self.clock()) if self._timers else None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run laps until coroutine has finished, close the others; return its result or raise its exception."""
+        """Run laps until coroutine has finished; close the others, return its result or raise its failure."""
         main = self.spawn(coroutine)
         main.joiners = []  # run asks how it ended
         try:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, must_answer, request
+from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, request
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import Client, ask, ask_half_closed, reset
 from dojo.kit.serving import Listener, ScriptedListener, no_thread_left, running
@@ -44,9 +44,7 @@ class TestSendAll:
     def test_socket_that_takes_little_gets_all(self, at_most):
         with Scripted(at_most=at_most) as client:
             send_all(client, b"Hello, World")
-            assert bytes(client.taken) == b"Hello, World", (
-                "send returns how much it took, and that may be less"
-            )
+            assert bytes(client.taken) == b"Hello, World", "send returns how much it took: maybe not all"
 
     def test_broken_connection_reaches_the_caller(self):
         with Scripted(at_most=5, breaks_after=10) as client, pytest.raises(BrokenPipeError):
@@ -81,15 +79,11 @@ class TestServeConnection(ServerRules):
             assert client.taken.count(b"a" * 1_000) == 9, "a send took 1000 octets, and the rest was not sent"
 
     def test_fault_in_a_head_is_answered_without_content(self):
-        with must_answer(400, "this request has no Host"):
-            answer = read_answer(self.serve(hello, b"HEAD / HTTP/1.1\r\n\r\n"), "HEAD")
-        assert answer.status == 400, "this request has no Host"
+        self.answer_is(400, "this request has no Host", hello, b"HEAD / HTTP/1.1\r\n\r\n", "HEAD")
 
     def test_answer_that_cannot_be_written_becomes_500(self):
         cause = "write_response refuses this header, and the client waits for an answer"
-        with must_answer(500, cause):
-            answer = read_answer(self.serve(lambda request: Response(200, {"X": "a\r\nb"}), GET))
-        assert answer.status == 500, cause
+        self.answer_is(500, cause, lambda request: Response(200, {"X": "a\r\nb"}), GET)
 
     # Clients who are gone
 
@@ -120,10 +114,9 @@ class TestServeConnection(ServerRules):
         with Listener() as listener, Client(listener.port) as client:
             client.say(octets)
             client.half_close()
-            sock, _ = listener.accept()
-            with Sipping(sock, at_most=1_000) as served:
-                wait_for_input(served, len(octets))
-                serve_connection(served, hello)
+            with Sipping(listener.accept()[0], at_most=1_000) as sock:
+                wait_for_input(sock, len(octets))
+                serve_connection(sock, hello)
             assert read_answer(client.read_to_end()).body == HELLO
 
     def test_client_who_waits_for_the_end_is_told(self):
@@ -225,9 +218,8 @@ class TestServeInThreads:
 
     def test_threads_of_clients_are_daemons(self):
         threads = []
-        with ScriptedListener(Scripted(LAST)) as listener, no_thread_left():
+        with ScriptedListener(Scripted(LAST)) as listener, no_thread_left():  # threads of daemons are daemons
             arguments = listener, noting(threads, lambda _: threading.current_thread())
-            # A daemon's threads are daemons, and the test itself may run in one.
             threading.Thread(target=serve_in_threads, args=arguments, daemon=False).start()
         assert [thread.daemon for thread in threads] == [True], "a silent client keeps the program alive"
 

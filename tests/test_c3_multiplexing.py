@@ -224,6 +224,13 @@ class TestWaker:
             for _ in range(wakes_to_fill(waker.fileno())):
                 waker.wake()
 
+    def test_one_drain_is_enough_for_a_full_one(self):
+        with closing(Waker()) as waker:
+            for _ in range(wakes_to_fill(waker.fileno())):
+                waker.wake()
+            waker.drain()
+            assert not readable(waker), "it was full, and is readable after drain(), which takes all there are"
+
     def test_another_thread_ends_a_select(self, ann):
         with closing(Waker()) as waker, SpySelector(real_selects=1) as selector, ThreadPoolExecutor() as pool:
             for watched in waker, ann:

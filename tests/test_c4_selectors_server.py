@@ -12,8 +12,9 @@ from dojo.kit.lint import read_answer, read_answers
 from dojo.kit.rounds import Rounds
 from dojo.kit.rude import Client
 from dojo.kit.serving import Listener
+from dojo.kit.sockets import complain
 from dojo.kit.split import every_cut
-from dojo.kit.spysel import SpySelector
+from dojo.kit.spysel import SpySelector, ctrl_c
 from katas.c1_http_messages import Response
 from katas.c4_selectors_server import HIGH_WATER, Acceptor, Connection, Reactor, SelectorsServer
 
@@ -176,6 +177,12 @@ class TestConnection(ServerRules):
         body = read_answer(self.rounds.hear(client)).body
         assert len(body) == 100_000, f"to this client's socket ({shyness}), send is not sendall"
 
+    @pytest.mark.parametrize("at_most", [30_000, 40_000])
+    def test_client_who_only_listens_gets_the_tail(self, at_most):
+        client = self.connect(self.aaa, says=GET, at_most=at_most, pauses=1)
+        _, _, body = self.rounds.hear_out(client).partition(b"\r\n\r\n")
+        assert len(body) == 100_000, "it sends nothing, and would take the tail: only EVENT_WRITE tells of that"
+
     def test_half_closed_client_gets_the_tail_too(self):
         client = self.connect(self.hello, says=GET, refusals=2)
         client.half_close()
@@ -230,6 +237,11 @@ class TestConnection(ServerRules):
         good.say(LAST)
         assert HELLO in self.rounds.hear(good)
 
+    def test_ctrl_c_in_the_app_leaves_the_callback(self):
+        self.connect(lambda request: ctrl_c(), says=GET)
+        with must_raise(KeyboardInterrupt, "it is no Exception: nobody but the caller of run() may end it"):
+            self.rounds.rest()
+
 
 class TestSelectorsServer(CrowdRules):
     """Run first, and inherited: what every server of many clients must show, in dojo/kit/crowd_rules.py."""
@@ -237,8 +249,9 @@ class TestSelectorsServer(CrowdRules):
     response, server = Response, SelectorsServer
 
     def test_stop_may_come_early_often_and_late(self):
-        with Listener() as listener, Client(listener.port):
-            server = SelectorsServer(listener, self.hello)
+        with Listener() as listener, Client(listener.port) as client:
+            client.say(GET)
+            server = SelectorsServer(listener, lambda request: complain("run() serves on after stop()"))
             assert server.port == listener.port
             server.stop(), server.stop()
             server.run()

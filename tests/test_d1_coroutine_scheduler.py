@@ -4,58 +4,26 @@ import inspect
 
 import pytest
 
-from dojo.kit.manual_clock import ManualClock, no_spinning
+from dojo.kit.manual_clock import ManualClock, outcome
+from dojo.kit.small_tasks import (
+    Stop,
+    ask,
+    broken,
+    broken_too_late,
+    count,
+    fail,
+    give,
+    hear,
+    nowhere,
+    ready_by_hand,
+    stay,
+)
 from katas.d1_coroutine_scheduler import Scheduler, Task, join, sleep, suspend
-
-NO_END = "nobody is ready and no timer is set, so this is a deadlock: say so at once"
-
-
-def nowhere(scheduler, task):
-    """A trap that parks the task and tells nobody."""
-
-
-async def ask(log):
-    log.append("asks")
-    answer = await suspend(nowhere)
-    log.append(answer)
-    return f"was told {answer}"
-
-
-async def fail(error):
-    raise error
-
-
-async def count(log, name, times):
-    for number in range(times):
-        log.append(f"{name}{number}")
-        await suspend(Scheduler.ready)
-
-
-async def stay(log, name):
-    try:
-        await suspend(nowhere)
-    finally:
-        log.append(f"{name} cleaned up")
-
-
-async def trapped(trap):
-    return await suspend(trap)
 
 
 async def nap(log, seconds, clock, name=None):
     await sleep(seconds)
     log.append((name or seconds, clock.now))
-
-
-def deadlock(scheduler, coroutine):
-    """Return what the RuntimeError says that is due."""
-    with no_spinning(NO_END):
-        try:
-            return f"nothing: run() returned {scheduler.run(coroutine)}"
-        except NotImplementedError:  # a RuntimeError too
-            raise
-        except RuntimeError as error:
-            return str(error)
 
 
 @pytest.fixture
@@ -69,6 +37,11 @@ def scheduler(clock):
 
 
 class TestTask:
+    @pytest.fixture
+    def scheduler(self, monkeypatch):
+        monkeypatch.setattr(Scheduler, "ready", ready_by_hand)  # the learner's comes with the next step
+        return Scheduler()
+
     def test_step_runs_up_to_the_next_trap(self, scheduler):
         log = []
         task = Task(ask(log))
@@ -78,7 +51,7 @@ class TestTask:
 
     def test_trap_is_called_with_scheduler_and_parked_task(self, scheduler):
         calls = []
-        task = Task(trapped(lambda *args: calls.append((*args, args[-1].state))))
+        task = Task(suspend(lambda *args: calls.append((*args, args[-1].state))))
         task.step(scheduler)
         assert calls == [(scheduler, task, "parked")], (
             "a trap gets the scheduler and the task, parked by then"
@@ -92,72 +65,86 @@ class TestTask:
         task.step(scheduler)
         assert log == ["asks", 42], "what the task was woken with is the value of its await"
 
+    def test_returned_value_is_kept_as_result(self, scheduler):
+        task = Task(give(42))
+        task.step(scheduler)
+        assert (task.state, task.result) == ("finished", 42), "StopIteration carries what was returned"
+
     def test_next_step_throws_the_error_in(self, scheduler):
-        log = []
-
-        async def catch():
-            try:
-                log.append(await suspend(nowhere))
-            except KeyError as error:
-                log.append(repr(error))
-
-        task = Task(catch())
+        task = Task(hear(suspend(nowhere)))
         task.step(scheduler)
         task.error = KeyError("lost")
         task.step(scheduler)
-        assert log == ["KeyError('lost')"], "the await has to raise what the task was woken with"
+        assert task.result == "heard KeyError('lost')", "the await has to raise what the task was woken with"
 
-    def test_returned_value_is_kept_as_result(self, scheduler):
-        task = Task(ask([]))
-        task.step(scheduler)
-        task.answer = "yes"
-        task.step(scheduler)
-        assert (task.state, task.result) == ("finished", "was told yes"), (
-            "StopIteration carries what was returned"
-        )
-
-    def test_exception_is_kept_and_not_raised(self, scheduler):
-        error = ZeroDivisionError()
+    @pytest.mark.parametrize("error", [ZeroDivisionError(), Stop()])
+    def test_exception_is_kept_and_not_raised(self, scheduler, error):
         task = Task(fail(error))
         task.step(scheduler)
-        assert (task.state, task.exception) == ("finished", error), (
-            "one task's failure is not the scheduler's"
-        )
+        kept = (task.state, task.exception)
+        assert kept == ("finished", error), "one task's failure is not the scheduler's"
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-    def test_order_to_stop_goes_on_to_the_caller(self, error, scheduler):
+    def test_order_to_stop_is_kept_and_goes_on(self, error, scheduler):
+        task = Task(fail(error()))
         with pytest.raises(error):
-            Task(fail(error())).step(scheduler)
+            task.step(scheduler)
+        kept = (task.state, type(task.exception))
+        assert kept == ("finished", error), "whoever joined the task is to hear of it too"
 
-    def test_repr_names_the_coroutine_and_its_state(self, scheduler):
-        task = Task(ask([]))
+    @pytest.mark.parametrize("trap", [broken, broken_too_late])
+    def test_exception_in_a_trap_goes_to_the_task(self, scheduler, trap):
+        task = Task(hear(suspend(trap)))
+        for _ in range(2):
+            task.step(scheduler)
+        assert task.result == "heard LookupError('no such place')", (
+            "what the trap raises is raised at the await, even if it called ready before"
+        )
+
+    @pytest.mark.parametrize("thing", [42, None])
+    def test_yield_of_no_trap_is_a_type_error(self, scheduler, thing):
+        task = Task(hear(suspend(thing)))
+        for _ in range(2):
+            task.step(scheduler)
+        for word in ("TypeError", repr(thing)):
+            assert word in str(task.result), (
+                f"{thing!r} is no trap: a TypeError that shows it was due at the await, which {task.result}"
+            )
+
+    def test_end_wakes_those_who_still_wait(self, scheduler):
+        task, waits, woken = Task(give(42)), Task(ask([])), Task(ask([]))
+        task.joiners = [waits, woken]
+        for joiner in task.joiners:
+            joiner.step(scheduler)
+        waits.waits_for = task
         task.step(scheduler)
-        assert str(task) == "ask", "people look for a task by the name of its coroutine"
-        for word in ("ask", "parked"):
-            assert word in repr(task), f"repr(task) is {task!r}, in which there is no {word!r}"
+        assert waits.state == "ready", "the task that it waits for has finished"
+        assert woken.state == "parked", "it waits for something else by now"
 
 
 class TestScheduler:
     def test_run_returns_what_the_coroutine_returned(self, scheduler):
-        async def main():
-            return 42
-
-        assert scheduler.run(main()) == 42
+        assert scheduler.run(give(42)) == 42
 
     def test_run_raises_what_the_coroutine_raised(self, scheduler):
-        with pytest.raises(ZeroDivisionError):
-            scheduler.run(fail(ZeroDivisionError()))
+        assert outcome(scheduler, fail(ZeroDivisionError())) == "ZeroDivisionError()"
 
     def test_spawn_runs_nothing_before_run_does(self, scheduler):
         log = []
-        task = scheduler.spawn(count(log, "a", 1))
-        assert (log, str(task)) == ([], "count"), "spawn only puts it at the end of the ready queue"
+        scheduler.spawn(count(log, "a", 1))
+        assert log == [], "spawn only puts it at the end of the ready queue"
         scheduler.run(count(log, "main", 2))
         assert log == ["a0", "main0", "main1"], "who was spawned first goes first"
 
     def test_function_that_was_not_called_is_refused(self, scheduler):
         with pytest.raises(TypeError):
             scheduler.spawn(count)
+
+    def test_what_suspend_returns_can_be_run(self, scheduler):
+        wait = suspend(lambda scheduler, task: scheduler.ready(task, "hello"))
+        assert outcome(scheduler, wait) == "hello", (
+            "what a @types.coroutine returns can be awaited and driven as a coroutine can, and is none"
+        )
 
     def test_ready_tasks_take_turns(self, scheduler):
         log = []
@@ -174,26 +161,18 @@ class TestScheduler:
             await suspend(Scheduler.ready)
             scheduler.ready(sleeper, "woken")
             scheduler.spawn(count(log, "new", 1))
-            log.append("main goes on")
-            await suspend(Scheduler.ready)
-            log.append("main is back")
-            await suspend(Scheduler.ready)
+            await count(log, "main", 2)
 
         scheduler.spawn(main())
         scheduler.run(count(log, "x", 4))
-        assert log[:4] == ["asks", "x0", "main goes on", "x1"], (
+        assert log[:4] == ["asks", "x0", "main0", "x1"], (
             "waking somebody is not running it: x was ready before"
         )
-        assert log[4:7] == ["woken", "new0", "main is back"], "they run in the order in which they got ready"
+        assert log[4:7] == ["woken", "new0", "main1"], "they run in the order in which they got ready"
 
-    def test_answer_and_error_reach_the_await(self, scheduler):
-        async def main():
-            told = await suspend(lambda scheduler, task: scheduler.ready(task, "hello"))
-            with pytest.raises(KeyError):
-                await suspend(lambda scheduler, task: scheduler.ready(task, error=KeyError()))
-            return told
-
-        assert scheduler.run(main()) == "hello", "ready(task, answer) is what the await returns"
+    def test_error_of_ready_reaches_the_await(self, scheduler):
+        wait = suspend(lambda scheduler, task: scheduler.ready(task, error=KeyError("lost")))
+        assert scheduler.run(hear(wait)) == "heard KeyError('lost')"
 
     def test_task_woken_twice_runs_once(self, scheduler):
         log = []
@@ -210,62 +189,49 @@ class TestScheduler:
         scheduler.run(main())
         assert log == ["asks", "first"], "who is not parked any more is not to be woken"
 
-    @pytest.mark.parametrize("thing", [42, None])
-    def test_yield_of_no_trap_is_a_type_error_there(self, scheduler, thing):
-        async def main():
-            with pytest.raises(TypeError, match=repr(thing)):
-                await suspend(thing)
-            return "went on"
+    def test_gap_is_zero_while_somebody_is_ready(self, scheduler):
+        gaps = []
 
-        assert scheduler.run(main()) == "went on"
+        async def look():
+            gaps.append(scheduler.gap())
 
-    def test_exception_in_a_trap_goes_to_the_task(self, scheduler):
-        def broken(scheduler, task):
-            raise LookupError("no such place")
+        scheduler.spawn(look())
+        scheduler.run(look())
+        assert gaps == [0, None], "the second has its turn in this lap, so it is ready; then nobody is"
 
-        async def main():
-            with pytest.raises(LookupError):
-                await suspend(broken)
-            return "went on"
-
-        assert scheduler.run(main()) == "went on"
-
-    def test_failures_nobody_joined_come_at_the_end(self, scheduler):
+    @pytest.mark.parametrize(
+        ("error", "group"), [(ValueError, "ExceptionGroup"), (Stop, "BaseExceptionGroup")]
+    )
+    def test_failures_nobody_joined_come_at_the_end(self, scheduler, error, group):
         for number in range(2):
-            scheduler.spawn(fail(ValueError(number)))
+            scheduler.spawn(fail(error(number)))
         log = []
-        with pytest.raises(ExceptionGroup) as raised:
-            scheduler.run(count(log, "main", 2))
+        due = f"{group} of {error.__name__}(0), {error.__name__}(1)"
+        assert outcome(scheduler, count(log, "main", 2)) == due, "no failure may vanish"
         assert log == ["main0", "main1"], "one task's failure ended the others"
-        assert sorted(error.args[0] for error in raised.value.exceptions) == [0, 1], "no failure may vanish"
 
     def test_failures_are_notes_on_what_is_raised_anyway(self, scheduler):
-        async def main():
-            await suspend(Scheduler.ready)
-            raise KeyError("mine")
-
         scheduler.spawn(fail(ValueError("unheard")))
-        with pytest.raises(KeyError) as raised:
-            scheduler.run(main())
-        notes = "".join(getattr(raised.value, "__notes__", []))
-        assert "ValueError('unheard')" in notes, (
-            f"nobody will hear of the other failure: the notes are {notes!r}"
-        )
+        said = outcome(scheduler, fail(KeyError("mine")))
+        for due in ("KeyError('mine')", "ValueError('unheard')"):
+            assert due in str(said), f"nobody will hear of {due}: run gave {said}"
 
-    def test_coroutines_left_over_are_closed(self, scheduler):
-        log = []
-        scheduler.spawn(stay(log, "parked"))
+    @pytest.mark.parametrize("end", [None, ZeroDivisionError()])
+    def test_coroutines_left_over_are_closed(self, scheduler, end):
+        log, new = [], []
 
         async def main():
-            new = stay(log, "new")
-            scheduler.spawn(new)
-            return new
+            new.append(stay(log, "new"))
+            scheduler.spawn(new[0])
+            if end:
+                raise end
 
-        new = scheduler.run(main())
+        scheduler.spawn(stay(log, "parked"))
+        outcome(scheduler, main())
         assert log == ["parked cleaned up"], (
-            "run was over: finally of who had begun was due, and of nobody else"
+            "run was over: due was finally of who had begun, and of nobody else"
         )
-        assert inspect.getcoroutinestate(new) == "CORO_CLOSED", "it would be warned of as never awaited"
+        assert inspect.getcoroutinestate(new[0]) == "CORO_CLOSED", "it would be warned of as never awaited"
 
     def test_nobody_takes_a_step_after_the_end(self, scheduler):
         log, sleepers = [], []
@@ -277,32 +243,21 @@ class TestScheduler:
             log.append("one more step")
 
         scheduler.spawn(waker())
-        scheduler.run(trapped(lambda scheduler, task: sleepers.append(task)))
+        scheduler.run(suspend(lambda scheduler, task: sleepers.append(task)))
         assert log == [], "in the lap in which main finished, those behind it were still run"
 
-    def test_leftovers_are_closed_when_main_fails_too(self, scheduler):
-        log = []
-        scheduler.spawn(stay(log, "parked"))
-        with pytest.raises(ZeroDivisionError):
-            scheduler.run(fail(ZeroDivisionError()))
-        assert log == ["parked cleaned up"]
-
     def test_cleanup_that_fails_neither_vanishes_nor_stops_others(self, scheduler):
-        async def clumsy():
-            try:
-                await suspend(nowhere)
-            finally:
-                raise ValueError("in the cleanup")
-
         log = []
-        for coroutine in (stay(log, "first"), clumsy(), stay(log, "last")):
-            scheduler.spawn(coroutine)
-        with pytest.raises(ExceptionGroup) as raised:
-            scheduler.run(count([], "main", 2))
-        assert sorted(log) == ["first cleaned up", "last cleaned up"], (
+        for name, error in [("first", None), ("clumsy", ValueError("in the cleanup")), ("last", None)]:
+            task = scheduler.spawn(stay(log, name, error))
+            task.joiners = []
+        said = outcome(scheduler, count([], "main", 2))
+        assert said == "ExceptionGroup of ValueError('in the cleanup')", (
+            "no joiner takes a step to hear of it"
+        )
+        assert sorted(log) == [f"{name} cleaned up" for name in ("clumsy", "first", "last")], (
             "one bad cleanup cost the others theirs"
         )
-        assert [repr(error) for error in raised.value.exceptions] == ["ValueError('in the cleanup')"]
 
     def test_second_run_begins_afresh(self, scheduler):
         log = []
@@ -313,25 +268,20 @@ class TestScheduler:
         assert log == ["again0", "again1"], "the first run had closed the others"
 
     def test_deadlock_is_said_at_once(self, scheduler):
-        said = deadlock(scheduler, ask([]))
-        assert "ask waits for" in said, f"a RuntimeError that names the parked task was due; it says {said}"
+        said = str(outcome(scheduler, ask([])))
+        for due in ("RuntimeError", "ask waits for"):
+            assert due in said, f"a RuntimeError that names the parked task was due; run gave {said}"
 
 
 class TestJoin:
-    def test_returns_the_result_of_a_running_task(self, scheduler):
+    @pytest.mark.parametrize("laps", [0, 5], ids=["before", "after"])
+    def test_returns_the_result_of_the_task(self, scheduler, laps):
         async def main():
-            task = scheduler.spawn(trapped(lambda scheduler, task: scheduler.ready(task, "result")))
-            return await join(task)
-
-        assert scheduler.run(main()) == "result"
-
-    def test_returns_the_result_after_the_end_too(self, scheduler):
-        async def main():
-            task = scheduler.spawn(trapped(lambda scheduler, task: scheduler.ready(task, "result")))
-            await count([], "main", 5)
+            task = scheduler.spawn(give(42))
+            await count([], "main", laps)
             return [await join(task), await join(task)]
 
-        assert scheduler.run(main()) == ["result", "result"], "a result may be asked for late, and again"
+        assert outcome(scheduler, main()) == [42, 42], "a result may be asked for early, late, and again"
 
     def test_finished_task_is_joined_without_suspending(self, scheduler):
         log = []
@@ -351,11 +301,11 @@ class TestJoin:
         async def main():
             task = scheduler.spawn(fail(KeyError("lost")))
             await count([], "main", laps)
-            with pytest.raises(KeyError):
-                await join(task)
-            return "heard"
+            return await hear(join(task))
 
-        assert scheduler.run(main()) == "heard", "it was joined: run has nothing left to complain about"
+        assert outcome(scheduler, main()) == "heard KeyError('lost')", (
+            "it was joined: the joiner hears of it, and run has nothing left to complain about"
+        )
 
     def test_all_joiners_are_woken_in_their_order(self, scheduler):
         log = []
@@ -375,36 +325,12 @@ class TestJoin:
         assert log == [(name, "was told it") for name in "abc"], "each of its joiners waits for the result"
 
     def test_deadlock_says_who_waits_for_whom(self, scheduler):
-        async def egg():
-            await join(tasks["hen"])
-
         async def hen():
-            await join(tasks["egg"])
+            await join(egg)
 
-        tasks = {"hen": scheduler.spawn(hen()), "egg": scheduler.spawn(egg())}
-        said = deadlock(scheduler, ask([]))
-        for due in ("hen waits for egg", "egg waits for hen"):
-            assert due in said, f"that {due} was due to be said; the RuntimeError says {said}"
-
-    def test_joiner_woken_otherwise_is_forgotten(self, scheduler):
-        log = []
-
-        async def wait(task):
-            with pytest.raises(KeyError):
-                await join(task)
-            await ask(log)
-
-        async def main():
-            task = scheduler.spawn(ask([]))
-            joiner = scheduler.spawn(wait(task))
-            await count([], "main", 2)
-            scheduler.ready(joiner, error=KeyError())
-            await count([], "main", 2)
-            scheduler.ready(task)
-            await count([], "main", 2)
-
-        scheduler.run(main())
-        assert log == ["asks"], "the task that it no longer waits for woke it from another wait"
+        egg = scheduler.spawn(ask([]))
+        said = outcome(scheduler, hen())
+        assert "hen waits for ask" in str(said), f"that hen waits for ask was due to be said; run gave {said}"
 
 
 class TestSleep:
@@ -412,25 +338,31 @@ class TestSleep:
         scheduler.run(sleep(2.5))
         assert clock.idles == [2.5], "one idle for the whole gap was due"
 
-    def test_zero_lets_the_others_go_first(self, scheduler, clock):
+    @pytest.mark.parametrize("seconds", [0, -1])
+    def test_zero_goes_behind_those_who_are_ready(self, scheduler, clock, seconds):
         log = []
 
-        async def main():
-            scheduler.spawn(count(log, "other", 1))
-            await sleep(0)
-            log.append("main")
+        async def pause():
+            for number in range(2):
+                log.append(f"pause{number}")
+                await sleep(seconds)
 
-        scheduler.run(main())
-        assert log == ["other0", "main"], "sleep(0) has to suspend, or nobody else's turn comes"
-        assert clock.idles == []
+        scheduler.spawn(pause())
+        outcome(scheduler, count(log, "other", 3))
+        assert log[:4] == ["pause0", "other0", "pause1", "other1"], (
+            "it suspends and sets no timer: it stands at the end of the ready queue at once"
+        )
 
-    def test_sleepers_wake_by_deadline_one_gap_each(self, scheduler, clock):
-        log = []
+    @pytest.mark.parametrize(("oversleep", "woke"), [(0, [1, 2, 3]), (10, [11, 11, 11])])
+    def test_sleepers_wake_by_deadline_one_gap_each(self, oversleep, woke):
+        clock, log = ManualClock(oversleep=oversleep), []
+        scheduler = Scheduler(clock=clock, idle=clock.idle)
         for seconds in (3, 1, 2):
             scheduler.spawn(nap(log, seconds, clock))
         scheduler.run(sleep(4))
-        assert log == [(1, 1), (2, 2), (3, 3)], "due were (seconds, time when it woke)"
-        assert clock.idles == [1, 1, 1, 1], "they sleep at the same time: one gap up to each deadline"
+        assert log == list(zip([1, 2, 3], woke, strict=True)), "due were (seconds, time when it woke)"
+        gaps = [1] if oversleep else [1, 1, 1, 1]
+        assert clock.idles == gaps, "they sleep at the same time: one gap up to each deadline to come"
 
     def test_equal_deadlines_wake_in_the_order_set(self, scheduler, clock):
         log = []
@@ -454,23 +386,14 @@ class TestSleep:
             for lap in range(6):
                 clock.advance(1)
                 log.append(lap)
-                await sleep(0)
+                await suspend(Scheduler.ready)
 
         scheduler.spawn(nap(log, 3, clock, "woke"))
         scheduler.run(main())
         assert log == [0, 1, 2, 3, ("woke", 4), 4, 5], (
-            "its deadline was over after lap 2: it joins the next lap"
+            "a lap is over when all that were ready at its beginning had one step: "
+            "then timers are looked at, and who is due goes behind who is ready"
         )
-
-    def test_all_that_are_overdue_wake_in_order(self):
-        clock = ManualClock(oversleep=10)
-        log = []
-        scheduler = Scheduler(clock=clock, idle=clock.idle)
-        for seconds in (3, 1, 2):
-            scheduler.spawn(nap(log, seconds, clock))
-        scheduler.run(sleep(4))
-        assert log == [(1, 11), (2, 11), (3, 11)], "a machine that slept too long makes up for it in one lap"
-        assert clock.idles == [1]
 
     def test_sleeper_woken_early_forgets_its_timer(self, scheduler, clock):
         async def restless():
@@ -487,28 +410,25 @@ class TestSleep:
         assert scheduler.run(main()) == 11, "the old timer, of 5, cut the second sleep short"
         assert clock.idles == [1, 10], "nobody waits for the old timer, so no gap ends there"
 
-    def test_gap_is_the_time_until_something_happens(self, scheduler):
+    def test_gap_is_the_time_to_the_deadline(self, scheduler, clock):
         gaps = []
 
         async def main():
+            scheduler.spawn(sleep(7))
+            await suspend(Scheduler.ready)
             gaps.append(scheduler.gap())
-            other = scheduler.spawn(sleep(7))
-            gaps.append(scheduler.gap())
-            await sleep(0)
-            gaps.append(scheduler.gap())
-            scheduler.ready(other)
-            await sleep(0)
+            clock.advance(9)
             gaps.append(scheduler.gap())
 
         scheduler.run(main())
-        assert gaps == [None, 0, 7, None], (
-            "due were: nothing to come, a task ready, a timer, a timer forgotten"
-        )
+        assert gaps == [7, 0], "due were 7 seconds, and nothing to wait for when it is overdue by 2"
 
     def test_nobody_sleeps_on_when_main_is_done(self, scheduler, clock):
         log = []
         scheduler.spawn(nap(log, 100, clock))
         scheduler.run(sleep(1))
         assert (clock.idles, log) == ([1], []), "run is over when its coroutine is"
-        scheduler.run(sleep(200))
-        assert clock.idles == [1, 200], "a timer of the first run ended a gap of the second"
+        said = outcome(scheduler, sleep(200))
+        assert (said, clock.idles) == (None, [1, 200]), (
+            "the second run of one scheduler came upon a timer of the first"
+        )

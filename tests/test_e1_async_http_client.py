@@ -2,6 +2,7 @@
 # ruff: noqa: PT011  what is malformed is a ValueError, in words of your own
 
 from contextlib import suppress
+from functools import partial
 from math import inf
 
 import anyio
@@ -73,9 +74,7 @@ class TestBuildRequest:
             build_request("GET", f"http{rest}")
 
 
-def read(chunks, method="GET"):
-    """Read a response from chunks, behind which the stream ends."""
-    return deliver(read_response(bytearray(), method), chunks)
+read = partial(responses.read, read_response)  # a response from chunks, behind which the stream ends
 
 
 class TestReadResponse:
@@ -161,19 +160,19 @@ class TestFetch:
 
 @pytest.mark.anyio
 class TestGet:
-    async def test_asks_the_server_of_the_url(self):
-        async with upstream([ok(b"hi")]) as server:
-            assert (await get(server.url("/b?c=1"), inf)).body == b"hi"
-        asked = read_asked(server.calls[0].request)
-        assert (asked.line, asked.headers["host"]) == ("GET /b?c=1 HTTP/1.1", server.host)
-        assert asked.headers.get("connection") == "close", "the server is not told that this was all"
-
     @pytest.mark.parametrize("octets", [ok(b"hi"), ok(b"hi")[:-1], NO_HTTP], ids=["well", "early", "badly"])
     async def test_connection_is_closed_however_it_ends(self, octets):
         async with upstream([octets]) as server:
             with suppress(ValueError, EOFError):
                 await get(server.url(), inf)
             assert await server.still_open() == 0, "get is over, and its connection is still open"
+
+    async def test_asks_the_server_of_the_url(self):
+        async with upstream([ok(b"hi")]) as server:
+            assert (await get(server.url("/b?c=1"), inf)).body == b"hi"
+        asked = read_asked(server.calls[0].request)
+        assert (asked.line, asked.headers["host"]) == ("GET /b?c=1 HTTP/1.1", server.host)
+        assert asked.headers.get("connection") == "close", "the server is not told that this was all"
 
     async def test_nobody_there_is_an_oserror(self):
         with nobody_listens() as url, pytest.raises(OSError):
@@ -235,8 +234,9 @@ class TestGetAll:
 
     async def test_failure_comes_out_as_itself(self):
         async with upstream([NO_HTTP]) as server:
-            with pytest.raises(ValueError):
+            with pytest.raises((ValueError, ExceptionGroup)) as failure:
                 await get_all([server.url()], limit=2)
+        assert not isinstance(failure.value, ExceptionGroup), f"a group came out: {failure.value!r}"
 
     async def test_first_failure_cancels_the_rest(self):
         async with upstream({"/1": [3600], "/2": [1, NO_HTTP], "/3": [3600]}) as server:

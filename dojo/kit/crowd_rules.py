@@ -44,18 +44,19 @@ class CrowdRules:
         """Answer with the target of the request: an app."""
         return self.response(200, {}, request.target.encode())
 
-    def test_every_client_gets_hello_over_tcp(self) -> None:
-        with running(self.server, self.hello) as server:
-            answers = [read_answer(ask(server.port, LAST)) for _ in range(3)]
-        check("the bodies", [answer.body for answer in answers], [HELLO] * 3, "three clients asked")
-
     def test_stop_ends_a_server_that_is_asleep(self) -> None:
+        # First, as every later test stops its server too, asleep or not.
         # The client leaves when all is over: its goodbye would wake the server.
         with ExitStack() as later, running(self.server, self.hello) as server:
             client = later.enter_context(Client(server.port))
             client.say(GET)
             client.read_until(HELLO)
             until_asleep()
+
+    def test_every_client_gets_hello_over_tcp(self) -> None:
+        with running(self.server, self.hello) as server:
+            answers = [read_answer(ask(server.port, LAST)) for _ in range(3)]
+        check("the bodies", [answer.body for answer in answers], [HELLO] * 3, "three clients asked")
 
     def test_last_to_come_can_be_first_served(self) -> None:
         with (

@@ -16,10 +16,14 @@ class Served(Shy):
     """The served end of a pair: Shy, and it complains when it is closed while a selector watches it.
 
     watches(number) tells whether a selector does. Where `recv_raises` is set, recv raises that.
+    After each send that takes something, the next `pauses` sends take nothing.
     """
 
-    def __init__(self, real: socket.socket, watches: Callable[[int], int], **shyness: int) -> None:
+    def __init__(
+        self, real: socket.socket, watches: Callable[[int], int], pauses: int = 0, **shyness: int
+    ) -> None:
         super().__init__(real, **shyness)
+        self._pauses = pauses
         self.recv_raises: Exception | None = None
         self._watches = watches
 
@@ -29,6 +33,10 @@ class Served(Shy):
         if self.getblocking():
             complain("recv was called on a blocking socket: one silent client would stop the whole server")
         return super()._receive(bufsize, flags)
+
+    def _transmit(self, data: bytes, flags: int) -> int:
+        self.refusals = self._pauses
+        return super()._transmit(data, flags)
 
     def close(self) -> None:
         watched = self._watches(self.fileno())

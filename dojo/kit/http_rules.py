@@ -91,6 +91,12 @@ class ServerRules(ABC):
         """Serve requests with these methods; return the answers, judged."""
         return read_answers(self.serve(app, octets), list(methods))
 
+    def answer_is(self, status: int, cause: str, app: App, octets: bytes, method: str = "GET") -> None:
+        """Check the status of the one answer to octets."""
+        with must_answer(status, cause):
+            answer = read_answer(self.serve(app, octets), method)
+        check("the status", answer.status, status, cause)
+
     def bodies(self, octets: bytes) -> list[str]:
         """Return what mirror answered to at most three requests."""
         return [answer.body.decode() for answer in self.answers(self.mirror, octets, "GET", "GET", "GET")]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from dojo.kit.split import deliver
+
 
 def ok(body: bytes, *headers: str) -> bytes:
     """A response with this body, as a server sends it."""
@@ -56,3 +61,12 @@ def too_long(head: int, body: int) -> dict[str, list[bytes]]:
         "chunks": [CHUNKED + b"%x\r\n" % (body + 1), bytes(body + 1), b"\r\n0\r\n\r\n"],
         "end": [PLAIN, bytes(body), b"and more"],
     }
+
+
+def read(
+    read_response: Callable[[bytearray, str], Generator[None, bytes, Any]],
+    chunks: Iterable[bytes],
+    method: str = "GET",
+) -> Any:
+    """Return what read_response makes of chunks, behind which the stream ends."""
+    return deliver(read_response(bytearray(), method), chunks)

@@ -148,6 +148,13 @@ class Rounds:
                 )
         complain(f"after {ROUNDS} rounds the client, who has heard {len(client.heard)} octets, still waits")
 
+    def hear_out(self, client: Client) -> bytes:
+        """Turn, and let client listen, until there is nothing to do; return all that it has heard."""
+        self.rest()
+        while client.listen_up():
+            self.rest()
+        return bytes(client.heard)
+
     def push(self, client: Client, octets: bytes, most: int) -> int:
         """Let client, which hears nothing, send octets over and over, until nobody takes any more.
 

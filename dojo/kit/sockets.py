@@ -67,14 +67,14 @@ class Watched(socket.socket):
 
 
 class Sipping(Watched):
-    """A socket of which one recv gives at most `at_most` octets."""
+    """A socket of which one recv gives at most `at_most` octets (with MSG_PEEK, all that it is asked for)."""
 
     def __init__(self, real: socket.socket, at_most: int) -> None:
         super().__init__(real)
         self._at_most = at_most
 
     def _receive(self, bufsize: int, flags: int) -> bytes:
-        return super()._receive(min(bufsize, self._at_most), flags)
+        return super()._receive(bufsize if flags & socket.MSG_PEEK else min(bufsize, self._at_most), flags)
 
 
 class Shy(Watched):

@@ -137,10 +137,10 @@ class Connection:
     """Answer the requests of one client with app, in their order, without ever waiting.
 
     Makes sock non-blocking and adds it to reactor. An answer is sent at once, as far as sock takes
-    it; EVENT_WRITE is asked for only while something is unsent. While more than HIGH_WATER
+    it; EVENT_WRITE is asked for while something is unsent, and only then. While more than HIGH_WATER
     octets are unsent, nothing is read and app is not called. Which answer is the last, and how
-    the connection is closed behind it, is told in the Rules. Whatever goes wrong, a reset for one,
-    closes this connection; nothing but a BaseException leaves the callback.
+    the connection is closed behind it, is told in the Rules. Any Exception, a reset for one, closes
+    this connection and stays in the callback; what is no Exception, as Ctrl-C in app, leaves it.
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket, app: App) -> None:

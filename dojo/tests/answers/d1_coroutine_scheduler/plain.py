@@ -62,7 +62,8 @@ class Task(Generic[T]):
                     raise TypeError(f"not a trap: {trap!r}")
                 trap(scheduler, self)
             except Exception as error:
-                scheduler.ready(self, error=error)
+                scheduler.ready(self)
+                self.error = error
         if self.state == "finished" and self.joiners is not None:
             for joiner in self.joiners:
                 if joiner.waits_for is self:

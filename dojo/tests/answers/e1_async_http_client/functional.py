@@ -37,20 +37,22 @@ def build_request(
     The target is path ("/" where it is empty) and query; Host names the port unless it is 80.
     A Host among headers is sent instead. Content-Length and Transfer-Encoding are decided here,
     whatever headers say: a Content-Length for a body, and always for POST, PUT and PATCH.
-    Raises ValueError for another scheme, a URL without a host, with user:password@ or with anything
-    but visible ASCII, a method that is no token, a header that would break out of its line.
+    Raises ValueError for another scheme, no host, user:password@, a port that is no number up to 65535,
+    anything but visible ASCII, a method that is no token, a header that would break out of its line.
     """
     if not re.fullmatch("[!-~]+", url):
         raise ValueError(f"a URL is visible ASCII: {url!r}")
-    scheme, netloc, path, query, _ = urlsplit(url)
-    if scheme != "http" or not netloc or "@" in netloc:
+    parts = urlsplit(url)
+    scheme, netloc, path, query, _ = parts
+    if scheme != "http" or not parts.hostname or "@" in netloc:
         raise ValueError(f"not an http URL with a host and nothing else: {url!r}")
 
     def lines() -> Iterator[str]:
         yield f"{method} {path or '/'}{'?' + query if query else ''} HTTP/1.1"
         given = {name.lower(): (name, value) for name, value in (headers or {}).items()}
         if "host" not in given:
-            yield f"Host: {netloc.removesuffix(':80')}"
+            # parts.port raises ValueError where there is no such port.
+            yield f"Host: {netloc.removesuffix(':80') if parts.port == 80 else netloc}"
         for lower, (name, value) in given.items():
             if lower in FRAMING:
                 continue
@@ -82,8 +84,8 @@ def read_response(buffer: bytearray, method: str) -> Parser[Response]:
 
     HEAD, 204 and 304 have no body; else it is chunked, or Content-Length octets, or
     all that comes until the stream ends (RFC 9112 section 6.3). What comes after the response
-    stays in buffer. Raises ValueError for what is malformed, for a head over
-    MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
+    stays in buffer. Raises ValueError for what is malformed (in headers, as C1 has it), a coding other than
+    chunked, a head over MAX_HEAD and a body over MAX_BODY octets; EOFError where the stream ends early.
     """
     status = 100
     while status < 200:
