@@ -59,6 +59,9 @@ class _Stop(BaseException):
 
 @dataclass
 class Outcome:
+    """What a thread has to tell of itself."""
+
+    clock: int | None = None  # of its CPU time, where the platform has one
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -87,6 +90,8 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
     outcome = Outcome()
 
     def body() -> None:
+        if hasattr(time, "pthread_getcpuclockid"):
+            outcome.clock = time.pthread_getcpuclockid(threading.get_ident())
         try:
             function()
         except BaseException as error:
@@ -101,7 +106,7 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
     thread = threading.Thread(target=body, name=name, daemon=True)
     with _exit_is_an_error(), _last_resort(limits):
         thread.start()
-        verdict = _watch(thread, outcome.done, limits)
+        verdict = _watch(outcome, limits)
         if verdict is not None:
             mine = sorted(set(threading.enumerate()) - earlier, key=lambda t: t.ident or 0)
             text = f"{verdict}\n{parked.describe([thread, *(t for t in mine if t is not thread)])}"
@@ -116,11 +121,11 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
             outcome.error = None  # break the cycle of error, traceback and this frame
 
 
-def _watch(thread: threading.Thread, done: threading.Event, limits: Limits) -> str | None:
+def _watch(outcome: Outcome, limits: Limits) -> str | None:
     """Wait for the end; the sentence that says why not to wait any longer, or None."""
     started = time.monotonic()
     quiet_ticks, last_cpu = 0, time.process_time()
-    while not done.wait(TICK):
+    while not outcome.done.wait(TICK):
         if suspended:
             continue
         cpu = time.process_time()
@@ -130,7 +135,7 @@ def _watch(thread: threading.Thread, done: threading.Event, limits: Limits) -> s
         last_cpu = cpu
         if (printed := _printed()) > FLOOD:
             return f"it printed {printed // 1_000_000} million characters and goes on printing"
-        if _cpu_of(thread) > limits.computing:
+        if outcome.clock is not None and _seconds(outcome) > limits.computing:
             return f"it computed for {limits.computing:g} s and came to no end: an endless loop?"
         if quiet_ticks * TICK >= limits.standing:
             return f"it hangs: for {limits.standing:g} s nothing moved, everybody waits"
@@ -139,14 +144,13 @@ def _watch(thread: threading.Thread, done: threading.Event, limits: Limits) -> s
     return None
 
 
-def _cpu_of(thread: threading.Thread) -> float:
-    """CPU seconds of another thread; 0 where the platform cannot tell."""
-    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
-        return 0.0
+def _seconds(outcome: Outcome) -> float:
+    """The thread's CPU time; 0 once it has ended, as its clock may be another's by then."""
     try:
-        return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-    except OSError:  # it has just ended
+        seconds = time.clock_gettime(outcome.clock or 0)
+    except OSError:
         return 0.0
+    return 0.0 if outcome.done.is_set() else seconds
 
 
 def _printed() -> int:

@@ -229,7 +229,7 @@ class TestWaker:
             for _ in range(wakes_to_fill(waker.fileno())):
                 waker.wake()
             waker.drain()
-            assert not readable(waker), "it was full, and is readable after drain(), which takes all there are"
+            assert not readable(waker), "it was full, and is still readable after drain(), which takes all"
 
     def test_another_thread_ends_a_select(self, ann):
         with closing(Waker()) as waker, SpySelector(real_selects=1) as selector, ThreadPoolExecutor() as pool:
