@@ -22,9 +22,9 @@ from dojo.kit.serving import running
 def until_asleep(name: str = "server", patience: float = 1.0) -> None:
     """Wait until the newest thread of this name is in the select() of a selector; if it never is, go on."""
     end = time.monotonic() + patience
-    thread = [each for each in threading.enumerate() if each.name == name][-1]
+    number = next((each.ident for each in reversed(threading.enumerate()) if each.name == name), None)
     while time.monotonic() < end:
-        frame = sys._current_frames().get(thread.ident or 0)
+        frame = sys._current_frames().get(number or 0)
         if frame is None or frame.f_code.co_filename == selectors.__file__:
             return
         time.sleep(0)  # let it run
