@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -168,12 +168,30 @@ def _stop(thread: threading.Thread, done: threading.Event, grace: float) -> None
     done.wait(grace)
     for _ in range(2):  # the second for a loop that takes the first as a task's failure
         if not done.is_set():
-            ident = ctypes.c_ulong(thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Stop))
+            _throw(thread.ident or 0, ctypes.py_object(_Stop))
             asyncs.cancel_everything()  # it may sleep in its selector
             done.wait(grace)
     if not done.is_set():
         abandoned.append(thread)
+        _take_back(thread.ident or 0)
+
+
+def _throw(ident: int, exception: object) -> None:
+    """Have an exception class raised in a thread, when it next runs Python code; None takes it back."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)
+
+
+def _take_back(ident: int) -> None:
+    """Take back what a thread that never runs again was to raise.
+
+    The interpreter stays on the look-out for a pending exception until some thread has
+    raised one, and Python 3.11 does not get on with tracing while it is. So we raise one.
+    """
+    _throw(ident, None)
+    with suppress(_Stop):
+        _throw(threading.get_ident(), ctypes.py_object(_Stop))
+        for _ in range(1000):  # it comes at one of the next jumps
+            pass
 
 
 @contextmanager
