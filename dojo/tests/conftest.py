@@ -38,7 +38,8 @@ BACKGROUND = pytest.StashKey[Background]()
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     background = session.config.stash[BACKGROUND] = Background(session.config)
-    if not hasattr(session.config, "workerinput"):  # of several workers, only one will need a run
+    worker = hasattr(session.config, "workerinput")  # of several, only one will need a run
+    if not worker and not session.config.option.collectonly:
         wanted = {item.path.stem for item in session.items}
         for name in RUNS:
             if name.rpartition(".")[2] in wanted:
