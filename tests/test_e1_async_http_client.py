@@ -82,8 +82,9 @@ class TestReadResponse:
         response = read([b"HTTP/1.1 404 Not Found\r\nX-Kata: E1\r\nCONTENT-LENGTH: 2\r\n\r\nno"])
         assert (response.status, response.headers["x-kata"], response.body) == (404, "E1", b"no")
 
-    def test_nothing_more_is_awaited_behind_the_body(self):
-        assert read(enough(ok(b"hi"))).body == b"hi"
+    @pytest.mark.parametrize("body", [b"hi", b""], ids=["2-octets", "0-octets"])
+    def test_nothing_more_is_awaited_behind_the_body(self, body):
+        assert read(enough(ok(body))).body == body
 
     def test_next_response_stays_in_the_buffer(self):
         buffer = bytearray()
