@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long a test may stand still, or compute, before it is stopped and explained (2)",
     )
     group.addoption(
-        "--thorough", action="store_true", help="with --solutions: run all of a step on its impostors"
+        "--thorough",
+        action="store_true",
+        help="with --solutions: prove more: all of a step on its impostors, and other right answers",
     )
     group.addoption("--no-loans", action="store_true", help="lend nothing: every kata stands on your own")
 

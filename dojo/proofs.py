@@ -156,6 +156,13 @@ class Proofs:
         parked.FOLDERS.remove(self.folder.name)
         self.folder.cleanup()
 
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        """Proofs are collected where they are asked for by path: see dojo/tests/test_proofs.py."""
+        if collection_path.parent != self.house.root / "dojo" / "tests" or not collection_path.is_dir():
+            return None
+        asked_for = (Path(arg.partition("::")[0]).absolute() for arg in config.args)
+        return None if any(collection_path in (path, *path.parents) for path in asked_for) else True
+
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         folder = self.house.root / "dojo" / "tests"
         if file_path.parent == folder / "impostors" and file_path.suffix == ".md":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 import traceback
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -56,7 +57,7 @@ class Scene:
 
 def failure_of(error: BaseException, scene: Scene) -> Failure:
     """Put into words why a test failed, from the exception that ended it."""
-    leaves = [(leaf, traceback.extract_tb(leaf.__traceback__)) for leaf in _leaves(error)]
+    leaves = [(leaf, _frames(leaf.__traceback__)) for leaf in _leaves(error)]
     for leaf, frames in leaves:
         raised_in = frames[-1].filename if frames else ""
         if isinstance(leaf, NotImplementedError) and raised_in.startswith(tuple(FOLDERS)):
@@ -64,7 +65,7 @@ def failure_of(error: BaseException, scene: Scene) -> Failure:
     leaf, frames = leaves[0]
     where = _where(frames, scene)
     if leaf.__cause__ is not None and not where:  # StopIteration inside a generator, for one
-        where = _where(traceback.extract_tb(leaf.__cause__.__traceback__), scene)
+        where = _where(_frames(leaf.__cause__.__traceback__), scene)
     kind = (
         "hang"
         if isinstance(leaf, GaveUpError)
@@ -73,6 +74,11 @@ def failure_of(error: BaseException, scene: Scene) -> Failure:
         else "wrong"
     )
     return Failure(kind, _text(leaf, frames, scene), where)
+
+
+def _frames(trace: types.TracebackType | None) -> traceback.StackSummary:
+    # Without the text of every line, and the columns in it, which take most of the time.
+    return traceback.StackSummary.extract(traceback.walk_tb(trace), lookup_lines=False)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

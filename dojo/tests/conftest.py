@@ -1,4 +1,4 @@
-"""Runs of pytest in processes of their own, begun early: most of them is over when its tests come."""
+"""Runs of pytest in processes of their own, begun early: most of them are over when their tests come."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from dojo.tests import test_broken_katas, test_learner_runs, test_readme
+from dojo.tests import test_broken_katas, test_learner_runs, test_proofs, test_readme
 
-RUNS: dict[str, Callable[[Path], Any]] = {
+HERE = Path(__file__).parent
+RUNS: dict[str, Callable[[Path, bool], Any]] = {
+    test_proofs.__name__: test_proofs.run,
     test_broken_katas.__name__: test_broken_katas.run,
     test_learner_runs.__name__: test_learner_runs.run,
     test_readme.__name__: test_readme.run,
@@ -19,31 +21,42 @@ RUNS: dict[str, Callable[[Path], Any]] = {
 
 
 class Background:
-    """One thread that makes the runs, in turn, while the other tests keep another core busy."""
+    """Threads that make the runs while the other tests go on."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.pool = ThreadPoolExecutor(1, thread_name_prefix="dojo-runs")
+        self.pool = ThreadPoolExecutor(3, thread_name_prefix="dojo-runs")
         self.begun: dict[str, Future[Any]] = {}
 
     def begin(self, name: str) -> Future[Any]:
         if name not in self.begun:
             factory: pytest.TempPathFactory = self.config._tmp_path_factory  # type: ignore[attr-defined]
-            self.begun[name] = self.pool.submit(RUNS[name], factory.mktemp("house"))
+            self.begun[name] = self.pool.submit(
+                RUNS[name], factory.mktemp("house"), self.config.option.thorough
+            )
         return self.begun[name]
 
 
 BACKGROUND = pytest.StashKey[Background]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[BACKGROUND] = Background(config)
+    whole = any(Path(config.rootpath, arg) in (HERE, *HERE.parents) for arg in config.args)
+    if whole and not config.option.keyword:  # all will be wanted: do not wait for the collection
+        begin(config, set(RUNS))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    background = session.config.stash[BACKGROUND] = Background(session.config)
-    worker = hasattr(session.config, "workerinput")  # of several, only one will need a run
-    if not worker and not session.config.option.collectonly:
-        wanted = {item.path.stem for item in session.items}
+    begin(session.config, {f"dojo.tests.{item.path.stem}" for item in session.items})
+
+
+def begin(config: pytest.Config, wanted: set[str]) -> None:
+    worker = hasattr(config, "workerinput")  # of several, only one will need a run
+    if not worker and not config.option.collectonly:
         for name in RUNS:
-            if name.rpartition(".")[2] in wanted:
-                background.begin(name)
+            if name in wanted:
+                config.stash[BACKGROUND].begin(name)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -117,7 +117,7 @@ async def answer():
 """
 
 
-def run(root: Path) -> dict[str, list[Verdict]]:
+def run(root: Path, thorough: bool) -> dict[str, list[Verdict]]:
     """The verdicts on all of them, from one run."""
     house = ToyHouse(root)
     house.add("a1_fine", FINE)

@@ -16,7 +16,7 @@ LEANING = "from katas.a2_leaned_on import answer as other\ndef answer():\n    re
 Run = subprocess.CompletedProcess[str]
 
 
-def run(root: Path) -> dict[str, Run]:
+def run(root: Path, thorough: bool) -> dict[str, Run]:
     """Runs that change nothing, by name."""
     (root / "other").mkdir()
     from_run_to_run = run_to_run(root / "other")

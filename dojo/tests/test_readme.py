@@ -26,7 +26,7 @@ ANSWER = next(text for language, text in BLOCKS if language == "python")
 FIRST = "a1_generator"
 
 
-def run(root: Path) -> str:
+def run(root: Path, thorough: bool) -> str:
     """What is printed for the README's first answer, in a copy of the house."""
     for folder in ("katas", "solutions", "tests", "dojo"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class ToyHouse:
         (self.root / "tests" / f"test_{stem}.py").write_text(tests.format(stem=stem), encoding="utf-8")
 
     def pytest(self, *args: str, cwd: str = ".", **env: str) -> subprocess.CompletedProcess[str]:
-        return run_pytest(self.root / cwd, "--patience=0.25", *args, **env)
+        return run_pytest(self.root / cwd, "--patience=0.25", *args, env=env)
 
     def verdicts(self, *args: str) -> dict[str, list[Verdict]]:
         """Run pytest; each kata's verdicts, in order."""
@@ -91,10 +92,23 @@ def pytest_runtest_logreport(report):
 """
 
 
-def run_pytest(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in cwd as a learner would; without pytest-randomly, so that the order is known."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", *args]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PY_COLORS", "FORCE_COLOR"))}
+def run_pytest(
+    cwd: Path, *args: str, shuffled: bool = False, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest in cwd as a learner would; without pytest-randomly, where the order must be known."""
+    in_order = [] if shuffled else ["-p", "no:randomly"]
+    command = [sys.executable, "-m", "pytest", *in_order, *args]
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PYTEST", "PY_COLORS", "FORCE_COLOR", "PYTHONDONTWRITE"))
+    }
     return subprocess.run(
-        command, cwd=cwd, env={**clean, **env}, capture_output=True, text=True, encoding="utf-8", timeout=60
+        command,
+        cwd=cwd,
+        env={**clean, **(env or {})},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
     )
