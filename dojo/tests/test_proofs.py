@@ -29,7 +29,7 @@ def run(root: Path, thorough: bool) -> Verdicts:
     assert report.exists(), ended.stdout + ended.stderr
     verdicts: Verdicts = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        said = [other.text or other.get("message") or "" for other in case if other.tag != "system-out"]
+        said = [other.get("message") or other.text or "" for other in case if other.tag != "system-out"]
         verdicts.setdefault(case.get("classname", ""), []).append("\n".join(said))
     return verdicts
 
@@ -43,12 +43,17 @@ def of(verdicts: Verdicts, folder: str, stem: str) -> list[str]:
     ]
 
 
+def fail_with(verdicts: list[str]) -> None:
+    if any(verdicts):
+        pytest.fail("\n\n".join(filter(None, verdicts)), pytrace=False)
+
+
 @pytest.mark.parametrize("stem", KATAS)
 def test_every_impostor_is_caught(outcome: Verdicts, stem: str) -> None:
     verdicts = of(outcome, "impostors", stem)
     impostors = len(list(read_impostors(HERE / "impostors" / f"{stem}.md")))
     assert len(verdicts) >= impostors > 0
-    assert "\n".join(filter(None, verdicts)) == ""
+    fail_with(verdicts)
 
 
 @pytest.mark.parametrize("stem", KATAS)
@@ -58,4 +63,4 @@ def test_every_right_answer_passes(outcome: Verdicts, stem: str, request: pytest
     if request.config.option.thorough:
         verdicts = of(outcome, "answers", stem)
         assert len(verdicts) > answers
-        assert "\n".join(filter(None, verdicts)) == ""
+        fail_with(verdicts)
