@@ -47,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         begin(config, set(RUNS))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask for the runs at last, in whatever order the rest is."""
+    items.sort(key=lambda item: f"dojo.tests.{item.path.stem}" in RUNS)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     begin(session.config, {f"dojo.tests.{item.path.stem}" for item in session.items})
 
