@@ -9,19 +9,17 @@ if it cannot. Ctrl-C reaches the caller at once, whatever the code does.
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import gc
 import os
 import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TextIO
 
-from dojo import asyncs, parked
+from dojo import asyncs, parked, process
 
 TICK = 0.05  # seconds between two looks at the thread
 FLOOD = 10_000_000  # octets printed in one test
@@ -49,10 +47,6 @@ class BrokenKataError(Exception):
     """The code cannot be imported; the text says why."""
 
 
-class ExitCalledError(Exception):
-    """The code tried to end the whole process."""
-
-
 class _Stop(BaseException):
     """Thrown into a thread that is to end."""
 
@@ -72,9 +66,6 @@ abandoned: list[threading.Thread] = []
 left_behind: list[object] = []
 """Coroutines that were parked when a test was given up."""
 
-stderr: TextIO | int = sys.__stderr__ or 2
-"""Where the last resort prints: pytest captures file descriptor 2."""
-
 suspended = False
 """True while a person is in a debugger: then nothing has a limit."""
 
@@ -82,7 +73,7 @@ suspended = False
 def run(function: Callable[[], object], limits: Limits, name: str) -> None:
     """Call function within limits, in a thread of its own; raise what it raises.
 
-    Raises GaveUpError where it goes beyond the limits; ExitCalledError where it calls os._exit.
+    Raises GaveUpError where it goes beyond the limits; process.ExitCalledError where it calls os._exit.
     """
     if suspended:
         function()
@@ -104,7 +95,7 @@ def run(function: Callable[[], object], limits: Limits, name: str) -> None:
     # Daemon: threads that the code starts in its turn inherit it, and so do
     # not keep the process alive.
     thread = threading.Thread(target=body, name=name, daemon=True)
-    with _exit_is_an_error(), _last_resort(limits):
+    with process.exit_is_an_error(), process.last_resort(2 * limits.in_all):
         thread.start()
         verdict = _watch(outcome, limits)
         if verdict is not None:
@@ -192,47 +183,6 @@ def _take_back(ident: int) -> None:
         _throw(threading.get_ident(), ctypes.py_object(_Stop))
         for _ in range(1000):  # it comes at one of the next jumps
             pass
-
-
-@contextmanager
-def _last_resort(limits: Limits) -> Iterator[None]:
-    """End the process, with all stacks on stderr, where C code keeps the interpreter to itself.
-
-    No other thread can run then, so nobody can explain it any better.
-    """
-    faulthandler.dump_traceback_later(2 * limits.in_all, exit=True, file=stderr)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-@contextmanager
-def _exit_is_an_error() -> Iterator[None]:
-    """Turn os._exit into an exception, in this process and while the code runs."""
-    real, process = os._exit, os.getpid()
-
-    def refuse(status: int) -> None:
-        if os.getpid() != process:  # a forked child may end as it likes
-            real(status)
-        raise ExitCalledError(f"os._exit({status}) would end the whole process, everybody in it included")
-
-    os._exit = refuse  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        os._exit = real
-
-
-def bound_memory(octets: int = 2**31) -> None:
-    """Make a MemoryError of an answer that asks for everything at once, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if soft == resource.RLIM_INFINITY or soft > octets:
-        resource.setrlimit(resource.RLIMIT_DATA, (octets, hard))
 
 
 def leave_for_good(status: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from _pytest.outcomes import Failed
 
-from dojo import arguments, asyncs, leaks, limits, proofs
+from dojo import arguments, asyncs, leaks, limits, process, proofs
 from dojo.house import House, Kata
 from dojo.progress import Progress, recall
 from dojo.reports import Reporter
@@ -83,8 +83,8 @@ class Dojo:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        limits.bound_memory()
-        limits.stderr = self.config.stash.get(fault_handler_stderr_fd_key, limits.stderr)
+        process.bound_memory()
+        process.stderr = self.config.stash.get(fault_handler_stderr_fd_key, process.stderr)
         sys.meta_path.insert(0, self.finder)
         sys.unraisablehook = lambda unraisable: None  # leaks.none_left hears what is a test's own
         if not self.solutions:
@@ -152,7 +152,7 @@ class Dojo:
                 try:
                     runtest()
                 except (KeyboardInterrupt, pytest.exit.Exception) as error:
-                    raise limits.ExitCalledError(
+                    raise process.ExitCalledError(
                         f"{type(error).__name__} was raised: it ends the whole run"
                     ) from error
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from dojo.house import ROOT, parse
-from dojo.limits import BrokenKataError, ExitCalledError, GaveUpError
+from dojo.limits import BrokenKataError, GaveUpError
 from dojo.parked import FOLDERS, shown_path
+from dojo.process import ExitCalledError
 
 LONGEST = 400  # characters of a value
 
