@@ -59,6 +59,7 @@ def none_left() -> Iterator[None]:
         with strays.caught(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             gc.collect()  # what earlier tests dropped is not to be blamed on this one
+            gc.freeze()  # what has survived will survive: the next collection need not look at it again
             caught.clear()
             strays.errors.clear()
             try:
@@ -70,7 +71,6 @@ def none_left() -> Iterator[None]:
             gc.collect()
     finally:
         sys.set_coroutine_origin_tracking_depth(depth)
-    gc.freeze()  # what has survived will survive: the next collection need not look at it again
     for error in strays.errors:
         raise error
     for warning in caught:
