@@ -114,6 +114,8 @@ class Board:
             definition is None or step.step is None or not kata.is_begun(step.step)
         ):
             self._labelled("", "yours to write", cyan=True)
+        elif not step.nodeid:
+            self._labelled("", f"begun, and not run since: pytest katas/{kata.stem}.py", cyan=True)
         else:
             self.write()
             for text in wrapped(step.text, width):

@@ -44,9 +44,9 @@ class Progress:
         return tally.done or (not tally.failed and step in self._memory_of(kata).get("done", ()))
 
     def has_changed(self, kata: Kata) -> bool:
-        """Did the file have steps that were done, and has it changed since without being run?"""
-        memory = self.remembered.get(kata.stem, {})
-        return bool(memory.get("done")) and not self._memory_of(kata) and kata.stem not in self.tallies
+        """Did the file have steps that were done, and has it changed without their being run since?"""
+        done = set(self.remembered.get(kata.stem, {}).get("done", ()))
+        return not self._memory_of(kata) and bool(done - self.tallies.get(kata.stem, {}).keys())
 
     def is_refuted(self, kata: Kata) -> bool:
         """Did a step of the file, as it is now, fail a test when they last ran?"""

@@ -66,7 +66,7 @@ class Reporter:
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]
         if katas:
             lent = {kata.stem: loans for kata in katas if (loans := sorted(self._loans(kata)))}
-            following = min(self.failures, key=lambda f: f[0])[1] if self.failures else self._first_open()
+            following = min(self.failures, key=lambda f: f[0])[1] if self.failures else self._open_from(katas[0])
             if following is not None and following.step is not None:
                 recorded = f"{following.kata.stem}::{following.step.name}"
                 remember_next(terminalreporter.config, recorded)
@@ -75,9 +75,11 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         remember(session.config, self.progress)
 
-    def _first_open(self) -> Next | None:
-        """Where to go on after a run without a failure: the first step of the ladder that is not done."""
-        for kata in self.house.katas.values():
+    def _open_from(self, first: Kata) -> Next | None:
+        """Where to go on after a run without a failure: the next step that is not done, from this kata up."""
+        katas = list(self.house.katas.values())
+        start = katas.index(first)
+        for kata in katas[start:] + katas[:start]:
             for step in kata.steps:
                 if not self.progress.is_done(kata, step.name):
                     return Next(kata, step, "", UNWRITTEN, "", "", "")

@@ -144,6 +144,10 @@ class TestFromRunToRun:
     def test_references_leave_the_memory_of_failures_alone(self, runs: dict[str, Run]) -> None:
         assert results(runs["last failed"].stdout) == "2 failed, 4 deselected"
 
+    def test_green_run_leads_on_from_where_it_was(self, runs: dict[str, Run]) -> None:
+        assert "katas/b1_leaning.py:2" in runs["second"].stdout
+        assert "begun, and not run since: pytest katas/b1_leaning.py" in runs["second"].stdout
+
     def test_steps_done_earlier_still_count(self, runs: dict[str, Run]) -> None:
         assert " 1 of 3 steps" in runs["wrong at first"].stdout
 
@@ -160,8 +164,8 @@ def run_to_run(root: Path) -> dict[str, Run]:
     house.add("a1_first", WRONG)
     house.add("a2_second", FINE)
     house.add("b1_leaning", leaning, leaning)
-    house.pytest("katas/a2_second.py")
-    runs = {"wrong at first": house.pytest("katas/a1_first.py")}
+    runs = {"second": house.pytest("katas/a2_second.py")}
+    runs["wrong at first"] = house.pytest("katas/a1_first.py")
     house.pytest("katas/a1_first.py", "--solutions")
     runs["last failed"] = house.pytest("--lf")
     runs["leaning"] = house.pytest("katas/b1_leaning.py")
