@@ -13,6 +13,8 @@ from dojo.house import House, Kata, parse
 from dojo.progress import Progress, remember, remember_next
 from dojo.words import UNWRITTEN
 
+LAST_LINES = 8  # of what Python says of a test file that it cannot read
+
 
 class Reporter:
     """Counts the reports of a learner's run and draws the board."""
@@ -25,6 +27,7 @@ class Reporter:
         choose_for: Callable[[Kata], Callable[[Kata], Path]],
     ) -> None:
         self.house, self.progress, self.choose_for = house, progress, choose_for
+        self.unreadable: list[tuple[str, str]] = []
         self.failures: list[tuple[tuple[int, int, int], Next]] = []
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> object:
@@ -62,11 +65,22 @@ class Reporter:
                 (order, Next(kata, step, report.nodeid, kind, text, where, report.capstdout))
             )
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.unreadable.append((report.nodeid, report.longreprtext))
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for nodeid, said in self.unreadable:
+            terminalreporter.write_line(f" {nodeid} cannot be collected:", bold=True)
+            lines = said.splitlines()
+            for line in [line[1:] for line in lines if line.startswith("E")] or lines[-LAST_LINES:]:
+                terminalreporter.write_line(f"  {line}")
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]
         if katas:
             lent = {kata.stem: loans for kata in katas if (loans := sorted(self._loans(kata)))}
-            following = min(self.failures, key=lambda f: f[0])[1] if self.failures else self._open_from(katas[0])
+            following = (
+                min(self.failures, key=lambda f: f[0])[1] if self.failures else self._open_from(katas[0])
+            )
             if following is not None and following.step is not None:
                 recorded = f"{following.kata.stem}::{following.step.name}"
                 remember_next(terminalreporter.config, recorded)

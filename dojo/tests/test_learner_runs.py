@@ -26,6 +26,7 @@ def run(root: Path, thorough: bool) -> dict[str, Run]:
     house.add("b1_wrong", WRONG)
     house.add("b2_leaning", LEANING, LEANING)
     (root / "README.md").write_text("# Toys\n\n### A · Alpha\n\n### B · Beta\n", encoding="utf-8")
+    (root / "other" / "test_scratch.py").write_text("def answer(:\n", encoding="utf-8")
     off = ("-p", "no:cacheprovider")
     return from_run_to_run | {
         "all": house.pytest("katas/", *off),
@@ -33,6 +34,7 @@ def run(root: Path, thorough: bool) -> dict[str, Run]:
         "inside": house.pytest(*off, cwd="katas"),
         "typo": house.pytest("katas/a1_sloved.py", *off),
         "node": house.pytest("tests/test_b1_wrong.py::TestAnswer::test_answer_is_right", *off),
+        "scratch": house.pytest("other/test_scratch.py", *off),
         "solutions": house.pytest("katas/", "--solutions", *off),
         "verbose": house.pytest("katas/b1_wrong.py", "-v", *off),
         "ascii": house.pytest("katas/", "-n2", *off, PYTHONIOENCODING="ascii", PYTHONUTF8="0"),
@@ -74,6 +76,12 @@ def test_typo_gets_one_sentence_with_the_remedy(runs: dict[str, Run]) -> None:
     run = runs["typo"]
     assert run.stderr.strip() == "ERROR: katas/a1_sloved.py is not a kata: did you mean katas/a1_solved.py?"
     assert run.returncode == 4
+
+
+def test_file_that_cannot_be_collected_says_why(runs: dict[str, Run]) -> None:
+    text = shown(runs, "scratch")
+    assert " other/test_scratch.py cannot be collected:" in text
+    assert "SyntaxError: invalid syntax" in text
 
 
 def test_references_pass(runs: dict[str, Run]) -> None:
