@@ -26,7 +26,7 @@ def run(root: Path, thorough: bool) -> dict[str, Run]:
     house.add("b1_wrong", WRONG)
     house.add("b2_leaning", LEANING, LEANING)
     (root / "README.md").write_text("# Toys\n\n### A · Alpha\n\n### B · Beta\n", encoding="utf-8")
-    (root / "other" / "test_scratch.py").write_text("def answer(:\n", encoding="utf-8")
+    (root / "test_scratch.py").write_text("def answer(:\n", encoding="utf-8")
     off = ("-p", "no:cacheprovider")
     return from_run_to_run | {
         "all": house.pytest("katas/", *off),
@@ -34,7 +34,7 @@ def run(root: Path, thorough: bool) -> dict[str, Run]:
         "inside": house.pytest(*off, cwd="katas"),
         "typo": house.pytest("katas/a1_sloved.py", *off),
         "node": house.pytest("tests/test_b1_wrong.py::TestAnswer::test_answer_is_right", *off),
-        "scratch": house.pytest("other/test_scratch.py", *off),
+        "scratch": house.pytest("test_scratch.py", *off),
         "solutions": house.pytest("katas/", "--solutions", *off),
         "verbose": house.pytest("katas/b1_wrong.py", "-v", *off),
         "ascii": house.pytest("katas/", "-n2", *off, PYTHONIOENCODING="ascii", PYTHONUTF8="0"),
@@ -80,7 +80,7 @@ def test_typo_gets_one_sentence_with_the_remedy(runs: dict[str, Run]) -> None:
 
 def test_file_that_cannot_be_collected_says_why(runs: dict[str, Run]) -> None:
     text = shown(runs, "scratch")
-    assert " other/test_scratch.py cannot be collected:" in text
+    assert " test_scratch.py cannot be collected:" in text
     assert "SyntaxError: invalid syntax" in text
 
 
