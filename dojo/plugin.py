@@ -17,6 +17,7 @@ from _pytest.outcomes import Failed
 
 from dojo import arguments, asyncs, leaks, limits, process, proofs
 from dojo.house import House, Kata
+from dojo.logged import logged_by
 from dojo.progress import Progress, recall
 from dojo.reports import Reporter
 from dojo.words import UNWRITTEN, Comparisons, Scene, failure_of, tail
@@ -200,10 +201,11 @@ class Dojo:
         report.kata_position = item.stash.get(proofs.POSITION, 0)
         if call.excinfo is not None and report.failed:
             failure = failure_of(call.excinfo.value, scene)
-            report.kata_kind, report.kata_text, report.kata_where = failure.kind, failure.text, failure.where
+            report.kata_kind, report.kata_where = failure.kind, failure.where
+            report.kata_text = failure.text + logged_by(item, scene.answer)
             report.sections = [(title, tail(text)) for title, text in report.sections]
             if not self.solutions and failure.kind != UNWRITTEN:
-                report.sections.insert(0, ("In a sentence", failure.text))
+                report.sections.insert(0, ("In a sentence", report.kata_text))
         return report
 
     def pytest_enter_pdb(self) -> None:

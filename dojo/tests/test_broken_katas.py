@@ -104,6 +104,15 @@ def answer():
     thread.join()
     return 42
 """,
+    "d9_logged_and_lost": """
+import logging
+
+def answer():
+    try:
+        return {}["due"]
+    except KeyError:
+        logging.exception("the answer failed")
+""",
 }
 SWALLOWS_CANCELLATION = """
 import anyio
@@ -173,6 +182,10 @@ def test_unimportable_kata_fails_once(verdicts: dict[str, list[Verdict]], stem: 
         ("d6_socket_left_open", ["something was left open", "socket"]),
         ("d7_thread_left_behind", ["a thread was left behind", "katas/d7_thread_left_behind.py:5"]),
         ("d8_thread_that_dies", ["LookupError: nobody hears me"]),
+        (
+            "d9_logged_and_lost",
+            ["answer() gave None", "meanwhile: KeyError: 'due' at katas/d9_logged_and_lost.py:6"],
+        ),
         ("e1_swallowed_cancellation", ["await anyio.Event().wait()"]),
     ],
 )
