@@ -1,4 +1,4 @@
-"""CPU time of the selectors server's reference beside asyncio, aiohttp and FastAPI, within one run.
+"""CPU time of the references of c4 (kata), d2 (scheduler), e3 (streams) beside asyncio, aiohttp, FastAPI.
 
     python benchmarks/servers.py [requests]
 
@@ -27,8 +27,13 @@ from aiohttp import web
 
 from katas.c1_http_messages import BadRequest, Request, Response, read_request, write_response
 from katas.c4_selectors_server import SelectorsServer
+from katas.d1_coroutine_scheduler import Scheduler
+from katas.d2_socket_io import AsyncSocket, call_soon_threadsafe
+from katas.d2_socket_io import serve as serve_on_scheduler
+from katas.e3_streams_server import StreamsServer
 
 ROUNDS, CLIENTS = 5, (1, 16, 128)
+OURS = ("kata", "scheduler", "streams")
 GET = b"GET /hello HTTP/1.1\r\nHost: localhost:8000\r\nUser-Agent: benchmark/1\r\nAccept: */*\r\n\r\n"
 HELLO = b'{"Hello": "World"}'
 
@@ -77,6 +82,24 @@ def kata(listener: socket.socket, started: Started) -> None:
     server = SelectorsServer(listener, app)
     started(server.stop)
     server.run()
+
+
+def scheduler(listener: socket.socket, started: Started) -> None:
+    own = Scheduler()
+    started(lambda: call_soon_threadsafe(own, AsyncSocket(listener).close))
+    own.run(serve_on_scheduler(listener, app))
+
+
+def streams(listener: socket.socket, started: Started) -> None:
+    async def serve() -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        server = StreamsServer(listener, app)
+        await server.start()
+        started(lambda: loop.call_soon_threadsafe(stop.set))
+        await stop.wait()
+        await server.aclose(0)
+
+    asyncio.run(serve())
 
 
 def asyncio_protocol(listener: socket.socket, started: Started) -> None:
@@ -169,12 +192,12 @@ def main(requests: int) -> None:
     for clients in CLIENTS:
         best: dict[str, float] = {}
         for _ in range(ROUNDS):
-            for serve in (kata, asyncio_protocol, aiohttp, fastapi_uvicorn):
+            for serve in (kata, scheduler, streams, asyncio_protocol, aiohttp, fastapi_uvicorn):
                 spent = cost(serve, clients, requests)
                 best[serve.__name__] = min(spent, best.get(serve.__name__, spent))
         for name, spent in best.items():
-            ratio = f"kata/{name} {best['kata'] / spent:.2f}"
-            print(f"{clients:4} connections   {name:17} {spent * 1e6:6.1f}   {ratio}")
+            ratios = "   ".join(f"{own}/it {best[own] / spent:.2f}" for own in OURS)
+            print(f"{clients:4} connections   {name:17} {spent * 1e6:6.1f}   {ratios}")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from dojo import parked
 
 PLUGINS = {
     "pytest.mark.asyncio": ("asyncio", "pytest_asyncio.plugin"),
@@ -37,6 +40,8 @@ def load_plugins_for(source: str, config: pytest.Config) -> None:
                 manager.register(sys.modules[module], name)
             if name == "anyio":  # after it: of two fixtures called anyio_backend the later counts
                 manager.register(sys.modules[__name__], "dojo-backends")
+            else:
+                manager.register(OnVirtualTime(), "dojo-loops")
 
 
 def cancel_everything() -> None:
@@ -81,6 +86,56 @@ def _cancel_trio() -> None:
         for nursery in tasks.pop().child_nurseries:
             nursery.cancel_scope.cancel()
             tasks.extend(nursery.child_tasks)
+
+
+class OnVirtualTime:
+    """Gives pytest-asyncio's tests a loop on virtual time, and ends it within the test's limits."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], Any]]:
+        from dojo.kit.clock import new_event_loop
+
+        return {"virtual": new_event_loop}  # a single one does not show in a test's name
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+        runner: Any = pyfuncitem.funcargs.get("_function_scoped_runner")
+        if runner is None:
+            return (yield)
+        # The fixture would close it in the main thread, and hang there where a task will not end.
+        close, runner.close = runner.close, lambda: None
+        loop = runner.get_loop()
+        loop.set_exception_handler(_nobody_heard)
+        try:
+            result = yield
+            if sys.modules["asyncio"].all_tasks(loop):
+                raise AssertionError(f"a task was left behind when the test was over\n{parked.describe([])}")
+        except BaseException:
+            try:
+                close()
+            except AssertionError:  # a deadlock again: somebody will not be cancelled
+                _keep_alive()
+            raise
+        close()
+        return result
+
+
+def _keep_alive() -> None:
+    from dojo import limits  # which imports this module
+
+    limits.left_behind.extend(parked.coroutines())  # what closes one runs its code again
+
+
+def _nobody_heard(loop: Any, context: dict[str, Any]) -> None:
+    """Tell of what a task or a callback raised and nobody asked for, as dojo.leaks listens for."""
+    error = context.get("exception")
+    if isinstance(error, Exception) and not isinstance(error, NotImplementedError):
+        told = AssertionError(
+            f"{type(error).__name__}: {error}\nand nobody heard of it: {context['message']}"
+        )
+        told.__cause__ = error
+        error = told
+    if error is not None:
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

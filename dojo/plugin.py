@@ -41,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="with --solutions: prove more: all of a step on its impostors, and other right answers",
     )
+    group.addoption(
+        "--sample", type=int, default=1, metavar="N", help="of each kata's impostors, try every N-th (1)"
+    )
     group.addoption("--no-loans", action="store_true", help="lend nothing: every kata stands on your own")
 
 
@@ -52,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config._inicache["cache_dir"] = ".pytest_cache/solutions"
     arguments.translate(config, house)
     config.pluginmanager.register(Dojo(config, house), "dojo")
-    config.pluginmanager.register(proofs.Proofs(house, config.option.thorough), "dojo-proofs")
+    config.pluginmanager.register(
+        proofs.Proofs(house, config.option.thorough, config.option.sample), "dojo-proofs"
+    )
     if not config.option.solutions:  # the board says it better
         if config.option.reportchars == "fE":
             config.option.reportchars = ""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import CodeType, ModuleType
@@ -125,10 +125,11 @@ class Catalogue(pytest.File):
 
     kata: Kata
     folder: Path
+    sample: int
 
     def collect(self) -> Iterable[Trial]:
         reference = self.kata.solution.read_text(encoding="utf-8")
-        for impostor in read_impostors(self.path):
+        for impostor in islice(read_impostors(self.path), 0, None, self.sample):
             # In a file, so that a traceback can show its lines.
             answer = self.folder / self.kata.stem / f"{impostor.slug}.py"
             answer.parent.mkdir(exist_ok=True)
@@ -150,8 +151,8 @@ class Answer(pytest.File):
 class Proofs:
     """Collects impostors and answers, and turns the verdict on an impostor round."""
 
-    def __init__(self, house: House, thorough: bool) -> None:
-        self.house, self.thorough = house, thorough
+    def __init__(self, house: House, thorough: bool, sample: int) -> None:
+        self.house, self.thorough, self.sample = house, thorough, sample
         self.positions = count()
         self.folder = TemporaryDirectory(prefix="impostors-")
         parked.FOLDERS.append(self.folder.name)
@@ -161,7 +162,7 @@ class Proofs:
         self.folder.cleanup()
 
     def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
-        """Proofs are collected where they are asked for by path: see dojo/tests/test_proofs.py."""
+        """The folders of the harness's tests are asked for by path: see dojo/tests/elsewhere.py."""
         if collection_path.parent != self.house.root / "dojo" / "tests" or not collection_path.is_dir():
             return None
         asked_for = (Path(arg.partition("::")[0]).absolute() for arg in config.args)
@@ -172,6 +173,7 @@ class Proofs:
         if file_path.parent == folder / "impostors" and file_path.suffix == ".md":
             catalogue: Catalogue = Catalogue.from_parent(parent, path=file_path)
             catalogue.kata, catalogue.folder = self._kata(file_path.stem), Path(self.folder.name)
+            catalogue.sample = self.sample
             return catalogue
         if file_path.parent.parent == folder / "answers" and file_path.suffix == ".py":
             answer: Answer = Answer.from_parent(parent, path=file_path)

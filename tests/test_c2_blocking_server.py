@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+from dojo.kit.crowd_rules import CrowdRules
 from dojo.kit.http_rules import GET, HELLO, LAST, ServerRules, request
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import Client, ask, ask_half_closed, reset
@@ -189,26 +190,17 @@ class TestServe:
         assert answer.body == HELLO
 
 
-class TestServeInThreads:
-    def test_every_client_gets_hello_over_tcp(self):
-        with running(serve_in_threads, hello, concurrent=True) as server:
-            answers = [read_answer(ask(server.port, LAST)) for _ in range(3)]
-        assert [answer.body for answer in answers] == [HELLO] * 3
+class TestServeInThreads(CrowdRules):
+    """Run first, and inherited: what every server of many clients must show, in dojo/kit/crowd_rules.py."""
+
+    response, server = Response, staticmethod(serve_in_threads)
+    concurrent, crowd = True, 20
+    test_stop_ends_a_server_that_is_asleep = None  # a thread that waits for its client ends with that client
 
     def test_silent_client_keeps_nobody_out(self):
-        with running(serve_in_threads, hello, concurrent=True) as server, Client(server.port):
+        with self.running(hello) as server, Client(server.port):
             answer = read_answer(ask(server.port, LAST))
         assert answer.body == HELLO
-
-    def test_last_to_come_can_be_first_served(self):
-        with (
-            running(serve_in_threads, noting([], str), concurrent=True) as server,
-            Client(server.port) as early,
-            Client(server.port) as late,
-        ):
-            for client, target in [(late, "/1"), (early, "/2"), (late, "/3"), (early, "/4")]:
-                client.say(request(f"GET {target}"))
-                client.read_until(target.encode())
 
     def test_each_client_has_a_thread_of_its_own(self):
         threads = []

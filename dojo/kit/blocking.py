@@ -1,4 +1,4 @@
-"""What must not block: a socket that is full now and then, and a wait that is an error."""
+"""What must not block: sockets full now and then, a wait that is an error, threads that take long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dojo.kit.sockets import Shy, complain
 
@@ -43,6 +45,42 @@ def waiting_is_an_error(cause: str, seconds: float = 0.2) -> Iterator[None]:
         complain(cause)
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def threads_take_long(patience: float = 5.0) -> Iterator[None]:
+    """Let what a ThreadPoolExecutor is given in here begin when the block is over.
+
+    Whoever blocks until it is done, by its future's result(), is a complaint in the end.
+    """
+    gate, blocked = threading.Event(), False
+    submit, result = ThreadPoolExecutor.submit, Future.result
+
+    def held(pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        def work() -> Any:
+            gate.wait(patience)
+            return function(*args, **kwargs)
+
+        return submit(pool, work)
+
+    def watched(future: Future[Any], timeout: float | None = None) -> Any:
+        nonlocal blocked
+        if not (gate.is_set() or future.done()):
+            blocked = True
+            gate.set()  # else nothing would go on
+        return result(future, timeout)
+
+    ThreadPoolExecutor.submit, Future.result = held, watched  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ThreadPoolExecutor.submit, Future.result = submit, result  # type: ignore[method-assign]
+        gate.set()
+    if blocked:
+        complain(
+            "a thread was at work, and the thread of the event loop blocked until it was done (result()): "
+            "nobody else is served meanwhile"
+        )
 
 
 def wakes_to_fill(descriptor: int) -> int:

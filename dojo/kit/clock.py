@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import thread as pools
 from typing import Any
 
 from dojo import parked
 from dojo.kit.fence import Fence
 
 SLICE = 0.01  # seconds between two looks whether a thread is still at work
+MOMENT = 0.0005  # seconds in which a thread that can run gets its turn
 POOLED = ("asyncio_", "ThreadPoolExecutor")  # threads that outlive their work: the loop counts it
 
 
@@ -65,16 +69,36 @@ class VirtualTimeSelector(selectors.DefaultSelector):
         super().close()
 
     def _others_work(self) -> bool:
-        return self.in_executor > 0 or any(
-            _works(thread) for thread in threading.enumerate() if thread not in self._before
-        )
+        known = {*self._before, threading.current_thread()}
+        others = [thread for thread in threading.enumerate() if thread not in known]
+        if self.in_executor > 0 or any(map(works, others)):
+            return True
+        if not any(thread in pools._threads_queues for thread in others):
+            return False
+        time.sleep(MOMENT)  # one of a pool may have taken a job just now, and not looked at it yet
+        return any(map(works, others))
 
 
-def _works(thread: threading.Thread) -> bool:
+def works(thread: threading.Thread) -> bool:
+    """Is this thread at work, as far as anybody can tell? One of a pool that has nothing to do is not."""
     jobs: Any = getattr(thread, "queue", None)  # anyio's worker threads have one, and stay when it is empty
     if hasattr(jobs, "unfinished_tasks"):
         return bool(jobs.unfinished_tasks)
+    if thread in pools._threads_queues:  # those of a ThreadPoolExecutor stay too
+        return not (pools._threads_queues[thread].empty() and _rests(thread))
     return not thread.name.startswith((*POOLED, "dojo"))
+
+
+def _rests(thread: threading.Thread) -> bool:
+    """Does a thread of a ThreadPoolExecutor stand where it waits for the next job, and none is on its way?"""
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return True
+    if frame.f_code is not pools._worker.__code__ or frame.f_locals.get("work_item") is not None:
+        return False
+    # Since Python 3.13 a job can have left the queue, and not reached the thread yet.
+    pool = frame.f_locals["executor_reference"]()
+    return pool is None or pool._idle_semaphore._value >= len(pool._threads)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

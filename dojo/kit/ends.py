@@ -15,9 +15,12 @@ PATIENCE = 10  # answers of "nobody waits", while a test lasts
 class Served(Shy):
     """The served end of a pair: Shy, and it complains when it is closed while a selector watches it.
 
-    watches(number) tells whether a selector does. Where `recv_raises` is set, recv raises that.
+    watches(number) tells whether a selector does. Where `recv_raises` is set, recv raises that; the
+    next `false_alarms` calls raise BlockingIOError.
     After each send that takes something, the next `pauses` sends take nothing.
     """
+
+    enough = 1_000
 
     def __init__(
         self, real: socket.socket, watches: Callable[[int], int], pauses: int = 0, **shyness: int
@@ -25,6 +28,7 @@ class Served(Shy):
         super().__init__(real, **shyness)
         self._pauses = pauses
         self.recv_raises: Exception | None = None
+        self.false_alarms = 0
         self._watches = watches
 
     def _receive(self, bufsize: int, flags: int) -> bytes:
@@ -32,6 +36,9 @@ class Served(Shy):
             raise self.recv_raises
         if self.getblocking():
             complain("recv was called on a blocking socket: one silent client would stop the whole server")
+        if self.false_alarms > 0:
+            self.false_alarms -= 1
+            raise BlockingIOError(errno.EWOULDBLOCK, "readiness is a hint: there is nothing after all")
         return super()._receive(bufsize, flags)
 
     def _transmit(self, data: bytes, flags: int) -> int:

@@ -34,9 +34,13 @@ FAULTS = {
     "not-http": (400, b"Hello, server!\r\n\r\n"),
     "no-host": (400, b"GET / HTTP/1.1\r\n\r\n"),
     "two-hosts": (400, request("GET /", "Host: other")),
+    "bad-host": (400, b"GET / HTTP/1.1\r\nHost: two words\r\n\r\n"),
+    "space-before-first-field": (400, b"GET / HTTP/1.1\r\n Accept: */*\r\nHost: kata\r\n\r\n"),
     "space-before-colon": (400, request("GET /", "Accept : text/html")),
     "folded-line": (400, request("GET /", "Accept: text/html,", " text/plain")),
     "nul-in-value": (400, request("GET /", "Accept: \0")),
+    "cr-in-value": (400, request("GET /", "Accept: a\rb")),
+    "two-lengths": (400, request("POST /", "Content-Length: 5", "Content-Length: 6", body=b"Hello!")),
     "length-with-a-sign": (400, request("POST /", "Content-Length: +5", body=b"Hello")),
     "length-with-underscore": (400, request("POST /", "Content-Length: 1_0", body=b"HelloWorld")),
     "chunked-not-last": (400, request("POST /", "Transfer-Encoding: chunked, gzip")),
@@ -44,6 +48,7 @@ FAULTS = {
     "long-target": (414, request("GET /" + "a" * 9_000)),
     "long-fields": (431, request("GET /", "Cookie: " + "a" * 70_000)),
     "long-body": (413, request("POST /", "Content-Length: 99999999", body=b"Hello")),
+    "long-chunked-body": (413, request("POST /", "Transfer-Encoding: chunked", body=b"5f5e0ff\r\nHello")),
     "http-2": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 }
 
@@ -137,6 +142,12 @@ class ServerRules(ABC):
             "what the app saw", self.bodies(post), ["POST / b'Hello'"], "Content-Length octets are its body"
         )
 
+    def test_octets_are_not_taken_for_text(self) -> None:
+        body = b"\0\x80\xff\r\n" + "é\u2028".encode()
+        post = request("POST /", f"Content-Length: {len(body)}", "Cookie: a\x85b\xff", body=body)
+        cause = "a request is octets, those above 127 too, and only CRLF ends a line (9112 2.2)"
+        check("what the app saw", self.bodies(post), [f"POST / {body!r}"], cause)
+
     def test_chunked_body_reaches_the_app_put_together(self) -> None:
         chunks = b"3\r\nHel\r\n2;x=y\r\nlo\r\n0\r\n\r\n"
         post = request("POST /", "Transfer-Encoding: chunked", body=chunks)
@@ -170,6 +181,18 @@ class ServerRules(ABC):
         answers = self.answers(self.hello, GET + request("HEAD /"), "GET", "HEAD")
         cause = "HEAD gets everything but the content (9110 9.3.2)"
         check("the bodies", [answer.body for answer in answers], [HELLO, b""], cause)
+
+    def test_lengths_are_not_the_app_s_to_say(self) -> None:
+        wrong = {"Transfer-Encoding": "chunked", "Content-Length": "3", "Connection": "upgrade"}
+        answers = self.answers(lambda _: self.response(200, wrong, HELLO), GET + GET, "GET", "GET")
+        cause = (
+            "the app set Content-Length, Transfer-Encoding and Connection, which are the server's (9112 6.2)"
+        )
+        check("the bodies", [answer.body for answer in answers], [HELLO, HELLO], cause)
+
+    def test_status_without_a_name_keeps_its_space(self) -> None:
+        answer = read_answer(self.serve(lambda _: self.response(299, {}, HELLO), GET))
+        check("status, body", (answer.status, answer.body), (299, HELLO), "the app returned it (9112 4)")
 
     @pytest.mark.parametrize("status", [204, 304])
     def test_status_without_content_sends_none(self, status: int) -> None:

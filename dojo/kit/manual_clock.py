@@ -82,28 +82,32 @@ def no_spinning(cause: str, lines: int = 2_000) -> Iterator[None]:
             sys.settrace(None)
 
 
-def outcome(scheduler: Any, coroutine: Any) -> object:
+def outcome(scheduler: Any, coroutine: Any, lines: int = 2_000) -> object:
     """Return what run returns, or say what it raises: a group with its members, anything with its notes.
 
     What is no answer's fault or is a sentence already (AssertionError, NotImplementedError) goes through.
     """
     try:
-        with no_spinning("nobody is ready and no timer is set, so this is a deadlock: say so at once"):
+        with no_spinning("nobody is ready and no timer is set, so this is a deadlock: say so at once", lines):
             return scheduler.run(coroutine)
     except (Exception, BaseExceptionGroup) as error:
-        leaves = list(_leaves(error))
-        if any(isinstance(leaf, AssertionError | NotImplementedError) for leaf in leaves):
+        if any(isinstance(leaf, AssertionError | NotImplementedError) for leaf in leaves(error)):
             raise
-        said = repr(error)
-        if isinstance(error, BaseExceptionGroup):
-            kind = "ExceptionGroup" if isinstance(error, ExceptionGroup) else "BaseExceptionGroup"
-            said = f"{kind} of {', '.join(sorted(map(repr, leaves)))}"
-        return "; noted: ".join([said, *getattr(error, "__notes__", [])])
+        return "; noted: ".join([shown(error), *getattr(error, "__notes__", [])])
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def shown(error: BaseException) -> str:
+    """An exception as Python writes it; a group as its kind and its members, sorted."""
+    if not isinstance(error, BaseExceptionGroup):
+        return repr(error)
+    kind = "ExceptionGroup" if isinstance(error, ExceptionGroup) else "BaseExceptionGroup"
+    return f"{kind} of {', '.join(sorted(map(repr, leaves(error))))}"
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that a group is made of, in whatever depth; or the one exception."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield error

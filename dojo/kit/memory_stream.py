@@ -52,3 +52,8 @@ class MemoryStream:
         piece, rest = self._pieces[0][:max_bytes], self._pieces[0][max_bytes:]
         self._pieces[:1] = [rest] if rest else []
         return piece
+
+
+async def broken() -> None:
+    """A pause in which the connection breaks."""
+    raise anyio.BrokenResourceError

@@ -2,8 +2,9 @@
 
     with uvicorn_server(big=300_000) as port: ...
 
-Both answer /hello, /stream (chunked), /nothing (204), /big (so many octets), and POST /echo. What
-they are made of is imported only when they are started: contributors have it, learners need not.
+uvicorn_running(app) is uvicorn with any app. The other two answer /hello, /stream (chunked),
+/nothing (204), /big (so many octets), and POST /echo. What they are made of is imported only
+when they are started: contributors have it, learners need not.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
 HELLO = {"Hello": "World"}
 STREAM = [b"Hel", b"lo, ", b"World"]
@@ -19,7 +21,6 @@ STREAM = [b"Hel", b"lo, ", b"World"]
 @contextmanager
 def uvicorn_server(big: int) -> Iterator[int]:
     """FastAPI on uvicorn."""
-    import uvicorn
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import StreamingResponse
 
@@ -50,11 +51,24 @@ def uvicorn_server(big: int) -> Iterator[int]:
     app.get("/big", response_class=Response)(much)
     app.post("/echo", response_class=Response)(echo)
 
+    with uvicorn_running(app, lifespan="off") as port:
+        yield port
+
+
+@contextmanager
+def uvicorn_running(app: Any, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
+    """Any ASGI app on uvicorn; RuntimeError where it does not start up."""
+    import uvicorn
+
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan=lifespan))
     thread = threading.Thread(target=server.run, args=([listener],), name="dojo uvicorn")
     thread.start()
     try:
+        while lifespan == "on" and not server.started:
+            thread.join(0.001)
+            if not thread.is_alive():
+                raise RuntimeError("uvicorn ended before it began: the app did not start up")
         yield listener.getsockname()[1]  # it listens already: who connects too early waits
     finally:
         server.should_exit = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import socket
 import threading
 import weakref
@@ -147,6 +148,8 @@ def _join_all_but(others: set[threading.Thread]) -> list[threading.Thread]:
                 thread.join(PATIENCE)
                 if thread.is_alive():
                     left.append(thread)
+            if thread is waiting[0] and len(waiting) > 1:
+                gc.collect()  # the threads of a pool end when the last who knew it is gone
     return left
 
 

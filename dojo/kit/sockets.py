@@ -84,6 +84,8 @@ class Shy(Watched):
     `taken` is all that was taken so far, `sends` counts the calls that took something.
     """
 
+    enough = ENOUGH
+
     def __init__(self, real: socket.socket, at_most: int | None = None, refusals: int = 0) -> None:
         super().__init__(real)
         self.at_most, self.refusals = at_most, refusals
@@ -95,8 +97,11 @@ class Shy(Watched):
             self.refusals -= 1
             raise BlockingIOError(errno.EWOULDBLOCK, "this socket takes nothing now")
         self.sends += 1
-        if self.sends > ENOUGH:
-            complain(f"send was called {ENOUGH} times: what it took must not be offered again")
+        if self.sends > self.enough:
+            complain(
+                f"send was called {self.enough} times: what it took must not be offered again, "
+                "and where it takes nothing, wait"
+            )
         count = self._transmit(bytes(memoryview(data).cast("B")[: self.at_most]), flags)
         self.taken += memoryview(data).cast("B")[:count]
         return count

@@ -1,83 +1,24 @@
 """Upstreams on the loopback that follow a script.
 
-A script is a list of pieces: octets are sent as they are, a number is so many seconds
-of silence (virtual ones, where the loop's time is), HOLD waits for all the other calls.
+What a script is, `dojo/kit/scripted_call.py` says.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
 
 from dojo.kit.fence import Fence
+from dojo.kit.scripted_call import HOLD as HOLD
+from dojo.kit.scripted_call import KEEP as KEEP
+from dojo.kit.scripted_call import Call, Piece
 
-HOLD = "hold"  # until nothing more can arrive; then those held are answered one at a time, the last one first
 QUIET = 40  # turns of the loop in which nobody moves, until it is believed that nobody will
-Piece: TypeAlias = bytes | float | str
-
-
-class Call:
-    """One connection to an Upstream: it reads a request, then follows its script, then ends the stream."""
-
-    def __init__(self, sock: socket.socket, script_for: Callable[[str], Iterable[Piece]]) -> None:
-        sock.setblocking(False)
-        self.sock = sock
-        self.request = b""
-        self.closed = False  # has the client closed its side?
-        self.held = False
-        self.silent_until = float("-inf")
-        self._script_for = script_for
-        self._script: Iterator[Piece] | None = None
-        self._ended = False
-
-    @property
-    def path(self) -> str:
-        return self.request.split(b" ")[1].decode()
-
-    @property
-    def in_flight(self) -> bool:
-        return self._script is not None and not self._ended
-
-    def move(self) -> bool:
-        """Do what can be done now; say whether that was anything."""
-        return self._receive() or self._follow_script()
-
-    def _receive(self) -> bool:
-        if self.closed:
-            return False
-        try:
-            data = self.sock.recv(65_536)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""  # a reset is a way of closing
-        self.closed = not data
-        self.request += data
-        if self._script is None and b"\r\n\r\n" in self.request:
-            self._script = iter(self._script_for(self.path))
-        return True
-
-    def _follow_script(self) -> bool:
-        if not self.in_flight or self.held or anyio.current_time() < self.silent_until:
-            return False
-        assert self._script is not None
-        piece = next(self._script, None)
-        with suppress(OSError):  # of a client that is gone already
-            if piece is None:
-                self._ended = True
-                self.sock.shutdown(socket.SHUT_WR)
-            elif isinstance(piece, bytes):
-                self.sock.sendall(piece)
-        if isinstance(piece, str):
-            self.held = True
-        elif isinstance(piece, (int, float)):
-            self.silent_until = anyio.current_time() + piece
-        return True
+SPARE = 30  # seconds that the upstream lets pass where nobody moves, but deadlines may: then it complains
 
 
 class Upstream:
@@ -87,11 +28,15 @@ class Upstream:
     Where nobody moves, holds nothing and keeps no silence, it says in a sentence what it waits for.
     """
 
-    def __init__(self, scripts: Mapping[str, Iterable[Piece]] | Iterable[Piece]) -> None:
-        self.calls: list[Call] = []
+    def __init__(
+        self, scripts: Mapping[str, Iterable[Piece]] | Iterable[Piece], again: Iterable[Piece] | None
+    ) -> None:
+        self.calls: list[Call] = []  # one for each connection
+        self.requests: list[bytes] = []  # in the order of arrival
         self.in_flight: list[int] = []  # how many calls were, each time that a held one was answered
         self._scripts = scripts if isinstance(scripts, Mapping) else None
         self._script = [] if isinstance(scripts, Mapping) else list(scripts)
+        self._again = again if again is None else list(again)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"  # as it stands in a URL
@@ -104,7 +49,7 @@ class Upstream:
     @property
     def paths(self) -> list[str]:
         """What was asked for, in the order of arrival."""
-        return [call.path for call in self.calls if call.request]
+        return [request.split(b" ")[1].decode() for request in self.requests]
 
     async def still_open(self) -> int:
         """How many connections the client has left open, when all that was on its way has come."""
@@ -140,25 +85,50 @@ class Upstream:
     async def _break_the_silence(self) -> None:
         in_flight = [call for call in self.calls if call.in_flight and not call.closed]
         held = [call for call in in_flight if call.held]
-        silent = [call.silent_until for call in in_flight if call.silent_until > anyio.current_time()]
+        now = anyio.current_time()
+        silent = [call.silent_until for call in in_flight if call.silent_until > now]
         if held:
             self.in_flight.append(len(in_flight))
             held[-1].held = False
         elif silent:
-            await anyio.sleep_until(min(silent))
+            await self._sleep_until(min(silent))
+        elif self.calls and all(call.kept or call.closed for call in self.calls):
+            await self._sleep_until(now + SPARE)
+            if anyio.current_time() >= now + SPARE:
+                raise AssertionError(
+                    f"nothing has happened for {SPARE} seconds: "
+                    "the upstream waits for a request, and the client for something else"
+                )
         elif not self.calls:
             raise AssertionError("the upstream waits for a connection, and nobody makes one")
         elif not all(call.request for call in self.calls):
             raise AssertionError("the upstream waits for a request, and the client sends none")
-        elif not all(call.in_flight or call.closed or call._ended for call in self.calls):
+        elif not all(call.in_flight or call.closed or call.ended for call in self.calls):
             raise AssertionError(f"the upstream waits for the empty line behind {self.calls[-1].request!r}")
         else:
             raise AssertionError(
                 "the upstream has answered and ended the stream, and the client neither closes nor comes back"
             )
 
-    def _script_for(self, path: str) -> Iterable[Piece]:
-        return self._script if self._scripts is None else self._scripts[path]
+    async def _sleep_until(self, deadline: float) -> None:
+        """Let time pass, but wake up when a client moves."""
+        async with anyio.create_task_group() as group:
+
+            async def watch(sock: socket.socket) -> None:
+                await anyio.wait_readable(sock)
+                group.cancel_scope.cancel()
+
+            for sock in [self._listener, *(call.sock for call in self.calls if not call.closed)]:
+                group.start_soon(watch, sock)
+            await anyio.sleep_until(deadline)
+            group.cancel_scope.cancel()
+
+    def _script_for(self, call: Call) -> Iterable[Piece]:
+        self.requests.append(call.request)
+        call.answers += 1
+        if call.answers > 1 and self._again is not None:
+            return self._again
+        return self._script if self._scripts is None else self._scripts[call.path]
 
     def close(self) -> None:
         self._fence.close()
@@ -168,9 +138,14 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream(scripts: Mapping[str, Iterable[Piece]] | Iterable[Piece]) -> AsyncIterator[Upstream]:
-    """Run an Upstream beside the block: one script for all, or one for each path."""
-    server = Upstream(scripts)
+async def upstream(
+    scripts: Mapping[str, Iterable[Piece]] | Iterable[Piece], again: Iterable[Piece] | None = None
+) -> AsyncIterator[Upstream]:
+    """Run an Upstream beside the block: one script for all, or one for each path.
+
+    Where again is given, it is the script for every request that is not the first on its connection.
+    """
+    server = Upstream(scripts, again)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(server.run)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from dojo.tests import test_broken_katas, test_learner_runs, test_proofs, test_readme
+from dojo.tests import test_broken_katas, test_learner_runs, test_peers, test_proofs, test_readme
 
 HERE = Path(__file__).parent
 RUNS: dict[str, Callable[[Path, bool], Any]] = {
+    test_peers.__name__: test_peers.run,
     test_proofs.__name__: test_proofs.run,
     test_broken_katas.__name__: test_broken_katas.run,
     test_learner_runs.__name__: test_learner_runs.run,

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -15,7 +17,7 @@ import anyio.lowlevel
 import pytest
 
 from dojo.kit.barrier import Barrier
-from dojo.kit.cancel import cancel_at
+from dojo.kit.cancel import cancel_at, cancel_task_at
 from dojo.kit.clock import Deadlock, new_event_loop
 
 T = TypeVar("T")
@@ -74,6 +76,17 @@ class TestClock:
             return asyncio.get_running_loop().time()
 
         assert 200 <= run(work()) < 210
+
+    def test_pool_of_ones_own_is_waited_for_and_may_rest(self) -> None:
+        async def work() -> float:
+            with ThreadPoolExecutor(1) as pool:
+                for _ in range(50):
+                    await asyncio.wrap_future(pool.submit(sum, range(100)))
+                await asyncio.wrap_future(pool.submit(time.sleep, 0.02))
+                await asyncio.sleep(3600)  # nobody is at work: the clock moves
+            return asyncio.get_running_loop().time()
+
+        assert run(work()) == 3600
 
     def test_thread_that_hangs_meets_its_deadline(self) -> None:
         async def work(held: threading.Event) -> None:
@@ -144,3 +157,33 @@ class TestCancelAt:
 
         assert anyio.run(every, backend=backend) >= 3
         assert reached[-3:] == [0, 1, 2]
+
+
+class TestCancelTaskAt:
+    def test_each_point_once_and_only_once(self) -> None:
+        reached: list[object] = []
+
+        async def two() -> None:
+            for point in range(2):
+                reached.append(point)
+                try:
+                    await asyncio.sleep(1)
+                finally:
+                    await asyncio.sleep(1)  # interrupted where anyio cancels: it does so again and again
+                    reached.append("tidy")
+
+        async def every() -> list[str | None]:
+            return [await cancel_task_at(point, two) for point in range(1, 6)]
+
+        where = run(every())
+        assert [bool(place) for place in where] == [True, True, True, True, False]
+        assert reached[:2] == [0, "tidy"]
+
+    def test_swallowed_cancellation_is_told(self) -> None:
+        async def deaf() -> str:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+            return "done"
+
+        with pytest.raises(AssertionError, match=r"in sleep\(\), it went on, and gave 'done'"):
+            run(cancel_task_at(1, deaf))

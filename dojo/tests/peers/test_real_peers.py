@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,14 +18,24 @@ from dojo.kit.http_rules import HELLO, LAST
 from dojo.kit.lint import read_answer
 from dojo.kit.rude import ask, idle
 from dojo.kit.serving import running
-from katas import c1_http_messages, c2_blocking_server, c4_selectors_server
+from dojo.kit.streams import in_a_thread
+from katas import c1_http_messages, c2_blocking_server, c4_selectors_server, d2_socket_io, e3_streams_server
+from katas.d1_coroutine_scheduler import Scheduler
 
 Curl = Callable[..., str]
+
+
+def on_own_scheduler(listener: socket.socket, app: d2_socket_io.App) -> None:
+    """Serve as one program that has nothing else to do."""
+    Scheduler().run(d2_socket_io.serve(listener, app))
+
 
 SERVERS = [
     pytest.param(c2_blocking_server.serve, id="blocking"),
     pytest.param(c2_blocking_server.serve_in_threads, id="threads"),
     pytest.param(c4_selectors_server.SelectorsServer, id="selectors"),
+    pytest.param(on_own_scheduler, id="scheduler"),
+    pytest.param(in_a_thread(e3_streams_server.StreamsServer), id="streams"),
 ]
 CONCURRENT_SERVERS = SERVERS[1:]  # those that keep many connections at a time
 SINGLE_THREADED_SERVERS = SERVERS[2:]  # those that keep thousands

@@ -1,0 +1,74 @@
+"""Coroutines by hand: what await does, and who is at the other end."""
+
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@types.coroutine
+def pause(value: Any) -> Generator[Any, Any, Any]:
+    """Hand value to the driver, and return what the driver sends: for `answer = await pause(value)`.
+
+    What the driver throws in instead is raised at that await. One call, awaited, pauses once.
+    """
+    return (yield value)
+
+
+class Pausing:
+    """Something to await that does what pause does, as a class: for `answer = await Pausing(value)`.
+
+    The same Pausing may be awaited any number of times, by several at once too, and pauses each time.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Return what runs in place of the await: an iterator, a new one for each."""
+        return (yield self.value)
+
+
+def drive(coroutine: Coroutine[Any, Any, T], answer: Callable[[Any], Any]) -> T:
+    """Run coroutine to its end, on the spot; return what it returns, or raise what it raises.
+
+    Each value that it pauses with is given to answer, once. What answer returns is the value of the
+    await that paused. What answer raises, KeyboardInterrupt and SystemExit too, is raised at that await.
+    """
+    step: Callable[[], Any] = partial(coroutine.send, None)
+    while True:
+        try:
+            question = step()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            step = partial(coroutine.send, answer(question))
+        except BaseException as exc:
+            step = partial(coroutine.throw, exc)
+
+
+def round_robin(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines in turn, a step each, until all have ended; return their results in the given order.
+
+    A step goes on to the next pause. What it pauses with is dropped, and the await gets None.
+    As soon as one raises, nobody takes another step: all others are closed, those that never
+    began as well, and its exception is raised.
+    """
+    results: dict[int, T] = {}
+
+    def goes_on(place: int, coroutine: Coroutine[Any, Any, T]) -> bool:
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            results[place] = end.value
+        return place not in results
+
+    with ExitStack() as stack:
+        running = list(enumerate(stack.enter_context(closing(c)) for c in coroutines))
+        while running:
+            running = [turn for turn in running if goes_on(*turn)]
+    return [result for _, result in sorted(results.items())]
