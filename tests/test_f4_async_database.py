@@ -379,15 +379,15 @@ class TestPool:
             assert others == [], "on one connection everybody sees what its transaction may yet roll back"
 
     async def test_never_more_connections_than_the_size(self, path):
-        log, until, before = [], asyncio.Event(), threading.active_count()
+        log, until, before = [], asyncio.Event(), set(threading.enumerate())
         async with opened(Pool(path, 2)) as pool:
-            threads = [threading.active_count() - before]
+            threads = [len({*threading.enumerate()} - before)]
             visits = [create_task(visit(pool, log, name, until)) for name in "abc"]
             await let_it_run()
-            threads.append(threading.active_count() - before)
+            threads.append(len({*threading.enumerate()} - before))
             until.set()
             await soon(asyncio.gather(*visits), "three want to go in, two at a time")
-            threads.append(threading.active_count() - before)
+            threads.append(len({*threading.enumerate()} - before))
             assert threads[0] == 0, "nothing is to be opened before somebody goes in"
             assert max(threads) <= 2, f"a pool of 2, in use and then used, has {threads[1:]} threads"
 

@@ -371,7 +371,6 @@ async def serve(listener: socket.socket, app: App) -> None:
     clients: set[AsyncSocket] = set()
     try:
         scheduler = await suspend(lambda scheduler, task: scheduler.ready(task, scheduler))
-        in_a_row = 0
         while True:
             try:
                 client = await server.accept()
@@ -385,10 +384,7 @@ async def serve(listener: socket.socket, app: App) -> None:
                 continue
             clients.add(client)
             scheduler.spawn(_serve_client(client, app, clients))
-            in_a_row += 1
-            if in_a_row == 100:  # accept may never have waited: the others have their turn
-                in_a_row = 0
-                await sleep(0)
+            await sleep(0)  # accept may never have waited: the others have their turn
     finally:
         for client in clients:
             client.close()
