@@ -180,6 +180,10 @@ class Dojo:
             except MemoryError:
                 self.hung[step] = f"{item.name} used up all memory"
                 raise
+            else:
+                for value in parameters_of(item).values():
+                    if isinstance(value, BaseException):  # or it keeps all that the test had, to the end
+                        value.__traceback__ = None
             finally:
                 asyncs.forget_runner()
 
@@ -193,8 +197,7 @@ class Dojo:
         module = item.getparent(pytest.Module)
         world = module.stash.get(WORLD, None) if module else None
         answer = str(world.choose(world.kata)) if world and world.kata else ""
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        return Scene(self.comparisons.take(), parameters, answer)
+        return Scene(self.comparisons.take(), parameters_of(item), answer)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -236,6 +239,11 @@ class Broken(Failed, limits.BrokenKataError):
 
 class Hang(Failed, limits.GaveUpError):
     """A test that did not come to an end: reported by its text alone."""
+
+
+def parameters_of(item: pytest.Item) -> dict[str, object]:
+    """The values that a test is parametrized with, by name."""
+    return item.callspec.params if hasattr(item, "callspec") else {}
 
 
 def class_of(nodeid: str) -> str:

@@ -9,7 +9,7 @@ from dojo.kit.crew import Crew, Desk
 from dojo.kit.interruptions import cancelled_everywhere
 from dojo.kit.small_tasks import Stop, again, suspend
 from katas.d1_coroutine_scheduler import Scheduler, join, sleep
-from katas.d3_cancellation import TaskGroup, cancel, timeout
+from katas.d3_cancellation import Cancelled, TaskGroup, cancel, timeout
 
 
 def make_crew():
@@ -94,21 +94,19 @@ class TestCancel:
         ended = crew.ended_when_cancelled(crew.work("work", 5, cleanup=50), 1, 2)
         assert ended == "Cancelled at 2", "its cleanup, begun at 1, would have lasted until 51"
 
-    @pytest.mark.parametrize(
-        ("failure", "due"), [(None, None), (KeyError("lost"), "ExceptionGroup of KeyError('lost')")]
-    )
-    def test_task_may_cancel_itself(self, crew, failure, due):
+    @pytest.mark.parametrize("failure", [None, KeyError("lost")], ids=["ends", "fails"])
+    def test_task_may_cancel_itself(self, crew, failure):
         async def itself():
             try:
                 await cancel(tasks[0])
                 await sleep(5)
-            finally:
-                if failure is not None:
-                    raise failure
+            except Cancelled as cancelled:
+                raise failure or cancelled from None
 
         tasks = [crew.scheduler.spawn(crew.tell("it", itself()))]
         said = crew.outcome(sleep(9))
         assert crew.ends["it"].endswith("at 0"), "the await where it stands is that of cancel itself"
+        due = failure and "ExceptionGroup of KeyError('lost')"
         assert said == due, f"nobody has joined it, and it ended with {crew.ends['it']}"
 
     def test_canceller_can_be_cancelled_while_it_waits(self, crew):

@@ -33,9 +33,11 @@ class Gate:
         self._loop, self._home = asyncio.get_running_loop(), threading.get_ident()
         self._is_reached, self._is_open = asyncio.Event(), threading.Event()
         self._came_to_the_loop = False
+        self.thread = 0  # who stood here last
 
     def __call__(self, *_: object) -> int:
-        if threading.get_ident() == self._home:
+        self.thread = threading.get_ident()
+        if self.thread == self._home:
             self._came_to_the_loop = True
             self._is_reached.set()
         elif not self._is_open.is_set():

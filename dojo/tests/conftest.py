@@ -50,8 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ask for the runs at last, in whatever order the rest is."""
+    """Ask for the runs at last, in whatever order the rest is, and have patience with them."""
     items.sort(key=lambda item: f"dojo.tests.{item.path.stem}" in RUNS)
+    for item in items:
+        if f"dojo.tests.{item.path.stem}" in RUNS:
+            item.add_marker(pytest.mark.timeout(300))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
