@@ -26,7 +26,7 @@ class Background:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.pool = ThreadPoolExecutor(3, thread_name_prefix="dojo-runs")
+        self.pool = ThreadPoolExecutor(4, thread_name_prefix="dojo-runs")
         self.begun: dict[str, Future[Any]] = {}
 
     def begin(self, name: str) -> Future[Any]:

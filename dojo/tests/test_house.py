@@ -108,8 +108,9 @@ class TestArrows:
     def test_nothing_imports_the_solutions(self) -> None:
         for folder in ("dojo", "katas", "solutions", "tests"):
             for path in (ROOT / folder).rglob("*.py"):
-                imports = [n for n in ast.walk(parse(path)) if isinstance(n, ast.Import | ast.ImportFrom)]
-                assert not any("solutions" in ast.unparse(node) for node in imports), path
+                if "solutions" in path.read_text(encoding="utf-8"):
+                    imports = [n for n in ast.walk(parse(path)) if isinstance(n, ast.Import | ast.ImportFrom)]
+                    assert not any("solutions" in ast.unparse(node) for node in imports), path
 
     def test_tests_import_katas_and_the_kit_alone(self) -> None:
         for kata in House().katas.values():
