@@ -192,6 +192,13 @@ class Dojo:
                 guarded()
 
         item.runtest = judged  # type: ignore[method-assign]
+        shown = item.repr_failure
+
+        def shown_unless_unwritten(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+            unwritten = failure_of(excinfo.value, Scene()).kind == UNWRITTEN
+            return "yours to write" if unwritten else shown(excinfo)  # a traceback takes longer than a test
+
+        item.repr_failure = shown_unless_unwritten  # type: ignore[method-assign]
 
     def scene_of(self, item: pytest.Item) -> Scene:
         module = item.getparent(pytest.Module)
