@@ -77,7 +77,8 @@ class Reporter:
                 terminalreporter.write_line(f"  {line}")
         katas = [kata for kata in self.house.katas.values() if kata.stem in self.progress.tallies]
         if katas:
-            lent = {kata.stem: loans for kata in katas if (loans := sorted(self._loans(kata)))}
+            begun = [kata for kata in katas if any(map(kata.is_begun, kata.steps))]
+            lent = {kata.stem: loans for kata in begun if (loans := sorted(self._loans(kata)))}
             following = (
                 min(self.failures, key=lambda f: f[0])[1] if self.failures else self._open_from(katas[0])
             )

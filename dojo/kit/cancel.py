@@ -59,21 +59,20 @@ async def cancel_task_at(
         task.cancel()
         await asyncio.wait([task], timeout=ENOUGH)
     if counted.where and (endless or not task.cancelled()):
+        end = "came to no end" if endless else f"{gave(task)} in the end"
         raise AssertionError(
-            f"cancelled at {counted.where}, it went on, and {_gave(task, endless)}: "
+            f"cancelled at {counted.where}, it went on, and {end}: "
             "whoever cancels it waits for a CancelledError to come out"
         )
     return counted.where if task.cancelled() else (task.result(), None)[1]
 
 
-def _gave(task: asyncio.Task[Any], endless: bool) -> str:
-    """Say what became of a task that was cancelled and went on; what is nobody's answer is raised."""
-    if endless:
-        return "came to no end"
+def gave(task: asyncio.Task[Any]) -> str:
+    """Say how a task ended that was not cancelled; what is nobody's answer is raised."""
     error = task.exception()
     if isinstance(error, (NotImplementedError, AssertionError)):
         raise error
-    return f"gave {task.result()!r} in the end" if error is None else f"raised {error!r} in the end"
+    return f"gave {task.result()!r}" if error is None else f"raised {error!r}"
 
 
 class Counted(Awaitable[T]):

@@ -50,7 +50,6 @@ class Door(socket.socket):
         ours, self._bell = socket.socketpair()
         super().__init__(ours.family, ours.type, ours.proto, fileno=ours.detach())
         self._waiting: list[socket.socket | OSError | None] = []
-        self.accepts = 0
         for arrival in arrivals:
             self.arrive(arrival)
 
@@ -69,7 +68,6 @@ class Door(socket.socket):
             raise OSError(errno.EBADF, "the listener was closed")
         if self.getblocking():
             complain("accept was called on a blocking listener: it would stop all tasks")
-        self.accepts += 1
         if not self._waiting:
             raise BlockingIOError(errno.EWOULDBLOCK, "nobody waits")
         self.recv(1)

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from dojo.kit.cancel import gave
 from dojo.kit.sockets import complain
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ async def abandon(work: Coroutine[Any, Any, Any], gate: Gate, times: int) -> Non
     try:
         await gate.reached(task)
     except Exception:
-        complain(f"it was over before the thread had done what it had to wait for: it {_gave(task)}")
+        complain(f"it was over before the thread had done what it had to wait for: it {gave(task)}")
     await let_it_run()
     for _ in range(times):
         task.cancel()
@@ -102,15 +103,7 @@ async def abandon(work: Coroutine[Any, Any, Any], gate: Gate, times: int) -> Non
     gate.open()
     await asyncio.wait([task])
     if not task.cancelled():
-        complain(f"CancelledError was due, as it was cancelled while it had to wait: it {_gave(task)}")
-
-
-def _gave(task: asyncio.Task[Any]) -> str:
-    """Say how a task ended that was not cancelled; what is nobody's answer is raised."""
-    error = task.exception()
-    if isinstance(error, NotImplementedError | AssertionError):
-        raise error
-    return f"gave {task.result()!r}" if error is None else f"raised {error!r}"
+        complain(f"CancelledError was due, as it was cancelled while it had to wait: it {gave(task)}")
 
 
 def close_inside(work: Coroutine[Any, Any, Any]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+BIG = 300_000  # octets: more than one receive
 HELLO = {"Hello": "World"}
 STREAM = [b"Hel", b"lo, ", b"World"]
 

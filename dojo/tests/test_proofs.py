@@ -36,9 +36,8 @@ def test_every_impostor_is_caught(outcome: list[Verdict], stem: str, request: py
 
 @pytest.mark.parametrize("stem", KATAS)
 def test_every_right_answer_passes(outcome: list[Verdict], stem: str, request: pytest.FixtureRequest) -> None:
-    answers = len(list((HERE / "answers" / stem).glob("*.py")))
-    assert answers >= 3
-    if request.config.option.thorough:
-        verdicts = within(outcome, f"answers.{stem}")
-        assert len(verdicts) > answers
-        pass_on(verdicts)
+    if not request.config.option.thorough:
+        pytest.skip("right answers of another make are tried with --thorough")
+    verdicts = within(outcome, f"answers.{stem}")
+    assert len(verdicts) > len(list((HERE / "answers" / stem).glob("*.py")))
+    pass_on(verdicts)

@@ -8,25 +8,11 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
 pytest.importorskip("aiohttp")
 
-from collections.abc import Iterator
 
 import anyio
 
-from dojo.kit.real_peers import aiohttp_server, uvicorn_server
+from dojo.kit.real_peers import BIG
 from katas.e1_async_http_client import build_request, fetch, get, get_all
-
-BIG = 300_000  # octets: more than one receive
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)  # real time: the servers are threads with loops of their own
-
-
-@pytest.fixture(params=[uvicorn_server, aiohttp_server], ids=["uvicorn", "aiohttp"], scope="module")
-def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    with request.param(BIG) as port:
-        yield port
 
 
 @pytest.mark.anyio

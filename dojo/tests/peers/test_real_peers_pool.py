@@ -9,26 +9,12 @@ pytest.importorskip("fastapi")
 pytest.importorskip("aiohttp")
 
 import math
-from collections.abc import Iterator
 from contextlib import aclosing
 
 import anyio.lowlevel
 
-from dojo.kit.real_peers import aiohttp_server, uvicorn_server
+from dojo.kit.real_peers import BIG
 from katas.e2_connection_pool import Pool, ask
-
-BIG = 300_000  # octets: more than one receive
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)  # real time: the servers are threads with loops of their own
-
-
-@pytest.fixture(params=[uvicorn_server, aiohttp_server], ids=["uvicorn", "aiohttp"], scope="module")
-def port(request: pytest.FixtureRequest) -> Iterator[int]:
-    with request.param(BIG) as port:
-        yield port
 
 
 @pytest.mark.anyio
